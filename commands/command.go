@@ -1,0 +1,81 @@
+package commands
+
+import (
+	"github.com/holdfast-config/holdfast/config"
+	"github.com/holdfast-config/holdfast/events"
+)
+
+// ChangeSet is the commands posted together: one namespace, one actor, one reason; all or nothing.
+type ChangeSet struct {
+	Namespace events.Namespace
+	Actor     string
+	Reason    string
+	Expect    Expect // about the namespace
+	Commands  []Command
+}
+
+// Expect is what the poster believes to be so; where it is not, the change set is refused with [ErrConflict].
+// Absent (nil) fields expect nothing.
+type Expect struct {
+	// Revision of the namespace (0: it does not exist), or, in a command, of the key's own value (set, unset) or own
+	// definition (define, remove); 0: it has none here.
+	Revision *events.Revision `json:"revision,omitempty"`
+	// Position of the key's effective entry, own or inherited, as reads show it; 0: it has none. Only in set and unset.
+	Position *events.Position `json:"position,omitempty"`
+}
+
+// Command is one of [Create], [Define], [Set], [Unset], [Remove].
+type Command interface {
+	// Do is the command's name on the wire.
+	Do() string
+}
+
+// Create makes the namespace. One that exists with the same attributes is left as it is.
+type Create struct {
+	Open        bool              `json:"open,omitzero"`
+	Description string            `json:"description,omitzero"`
+	Labels      map[string]string `json:"labels,omitempty"`
+}
+
+// Define gives a key its definition here.
+type Define struct {
+	Key        events.Key        `json:"key"`
+	Definition events.Definition `json:"definition"`
+	Expect     Expect            `json:"expect,omitzero"`
+}
+
+// Set gives a key its own value.
+type Set struct {
+	Key    events.Key   `json:"key"`
+	Value  events.Value `json:"value"`
+	Expect Expect       `json:"expect,omitzero"`
+}
+
+// Unset takes the key's own value away.
+type Unset struct {
+	Key    events.Key `json:"key"`
+	Expect Expect     `json:"expect,omitzero"`
+}
+
+// Remove takes the key's own definition and own value away.
+type Remove struct {
+	Key    events.Key `json:"key"`
+	Expect Expect     `json:"expect,omitzero"`
+}
+
+func (Create) Do() string { return "create" }
+func (Define) Do() string { return "define" }
+func (Set) Do() string    { return "set" }
+func (Unset) Do() string  { return "unset" }
+func (Remove) Do() string { return "remove" }
+
+// Parse reads a change set as posted: {"reason": …, "expect": {"revision": 41}, "commands": [{"do": "set", …}, …]}.
+// It refuses unknown members, bad names and values, and what is over the limits, with a [*Refused] that points at the
+// offending command.
+func Parse(ns events.Namespace, actor string, body []byte) (ChangeSet, error) { panic("unwritten") }
+
+// MarshalJSON writes what [Parse] reads.
+func (cs ChangeSet) MarshalJSON() ([]byte, error) { panic("unwritten") }
+
+// Decide returns the events that the change set causes in t, none if it changes nothing, or a [*Refused].
+func Decide(t config.Tree, cs ChangeSet) ([]events.Event, error) { panic("unwritten") }

@@ -1,0 +1,34 @@
+package readmodel
+
+import (
+	"context"
+
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+// Source is where a reader gets its view from: Redis, and whatever can stand in for it. One reader uses a source from
+// one goroutine at a time.
+type Source interface {
+	// Name is a short word for Status: "redis".
+	Name() string
+
+	// Follow brings sink up to date and keeps it so. The sink is at the position that have says (0: it has nothing):
+	// Follow loads the view into the sink unless the stream goes on from there, and then passes every change set in order. It
+	// returns when ctx ends, or with an error when it can not go on; the reader calls it again after a pause.
+	Follow(ctx context.Context, ns events.Namespace, have view.Head, sink Sink) error
+
+	// Close frees what the source holds. It makes a Follow that runs return.
+	Close() error
+}
+
+// Sink takes what a source delivers. The reader implements it.
+type Sink interface {
+	// Load replaces the view. It refuses (false) a view that would go back within the epoch.
+	Load(head view.Head, entries map[events.Key]Entry) bool
+	// Apply applies one change set. False: its Prev is not what the sink has, and the source must Load.
+	Apply(cs view.ChangeSet) bool
+	// Confirm says that the source has answered, that the log ends at head, and that nothing up to position is missing from what was
+	// delivered.
+	Confirm(position, head events.Position)
+}
