@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// etcd is a private etcd server with its default settings.
+type etcd struct {
+	endpoint string // http://127.0.0.1:port
+	cmd      *exec.Cmd
+}
+
+func startEtcd(ctx context.Context, dir string) (*etcd, error) {
+	bin, err := exec.LookPath("etcd")
+	if err != nil {
+		return nil, fmt.Errorf("the peer etcd is not installed (Debian: apt-get install etcd-server): %w", err)
+	}
+	client, peer, err := twoPorts()
+	if err != nil {
+		return nil, err
+	}
+	e := &etcd{endpoint: "http://" + client}
+	logs, err := os.Create(filepath.Join(dir, "etcd.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer logs.Close()
+	e.cmd = exec.CommandContext(ctx, bin, "--data-dir", filepath.Join(dir, "etcd"), "--name", "bench",
+		"--listen-client-urls", e.endpoint, "--advertise-client-urls", e.endpoint,
+		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer,
+		"--initial-cluster", "bench=http://"+peer)
+	e.cmd.Stdout, e.cmd.Stderr = logs, logs
+	if err := e.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return e, waitFor(ctx, "etcd", func() bool {
+		resp, err := http.Get(e.endpoint + "/health")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+func (e *etcd) Close() {
+	_ = e.cmd.Process.Signal(os.Interrupt)
+	_ = e.cmd.Wait()
+}
+
+func (e *etcd) client() (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: []string{e.endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+}
+
+// etcdConnections is how many connections the clients share; one alone would be etcd's bottleneck.
+const etcdConnections = 8
+
+// putLoop measures puts a second by its own Go client.
+func (e *etcd) putLoop(ctx context.Context, clients int, d time.Duration) (float64, error) {
+	conns := make([]*clientv3.Client, min(clients, etcdConnections))
+	for i := range conns {
+		c, err := e.client()
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		conns[i] = c
+	}
+	count := make([]int, clients)
+	return closedLoop(ctx, clients, d, func(ctx context.Context, c int) error {
+		count[c]++
+		_, err := conns[c%len(conns)].Put(ctx, fmt.Sprintf("bench/key%d", c), fmt.Sprint(count[c]))
+		return err
+	})
+}
+
+// gatewayLoop measures puts a second through etcd's JSON gateway.
+func (e *etcd) gatewayLoop(ctx context.Context, clients int, d time.Duration) (float64, error) {
+	hc := httpClient(clients)
+	defer hc.CloseIdleConnections()
+	count := make([]int, clients)
+	return closedLoop(ctx, clients, d, func(ctx context.Context, c int) error {
+		count[c]++
+		body := fmt.Sprintf(`{"key":%q,"value":%q}`, b64(fmt.Sprintf("bench/key%d", c)), b64(fmt.Sprint(count[c])))
+		return postJSON(ctx, hc, e.endpoint+"/v3/kv/put", body)
+	})
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func httpClient(conns int) *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns}}
+}
+
+func postJSON(ctx context.Context, hc *http.Client, url, body string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := hc.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s: %s: %.300s", url, resp.Status, answer)
+	}
+	return err
+}
+
+func twoPorts() (string, string, error) {
+	a, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	defer a.Close()
+	b, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	defer b.Close()
+	return a.Addr().String(), b.Addr().String(), nil
+}
+
+func waitFor(ctx context.Context, what string, ready func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	for !ready() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not come up: %w", what, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}

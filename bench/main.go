@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 3 && (args[0] == "watch-holdfast" || args[0] == "watch-etcd") {
+		total, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		if args[0] == "watch-etcd" {
+			return watchEtcd(ctx, args[1], total)
+		}
+		return watchHoldfast(ctx, args[1], total)
+	}
+	return measure(ctx, args)
+}
+
+// bench is one run.
+type bench struct {
+	rounds   int
+	duration time.Duration
+	system   *system
+	etcd     *etcd
+	report   report
+	defined  bool
+	value    atomic.Int64 // every value posted is a new one
+}
+
+var parts = []string{"commands", "http", "seen", "reader"}
+
+func measure(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	rounds := flags.Int("rounds", 3, "rounds of each measurement; the median counts")
+	seconds := flags.Int("seconds", 3, "seconds of each measurement in a round")
+	history := flags.Int("events", 1_000_000, "events in the log before measuring")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	chosen := flags.Args()
+	if len(chosen) == 0 {
+		chosen = parts
+	}
+	for _, p := range chosen {
+		if !slices.Contains(parts, p) {
+			return fmt.Errorf("unknown part %q; there are %v", p, parts)
+		}
+	}
+	dir, err := os.MkdirTemp("", "holdfast-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // Postgres runs as another user when we are root
+		return err
+	}
+	b := &bench{rounds: *rounds, duration: time.Duration(*seconds) * time.Second}
+	if err := b.start(ctx, dir, *history); err != nil {
+		return err
+	}
+	defer func() { b.etcd.Close(); err = errors.Join(err, b.system.Close()) }()
+	measurements := map[string]func(context.Context) error{
+		"commands": b.measureCommands, "http": b.measureHTTP, "seen": b.measureSeen, "reader": b.measureReader,
+	}
+	for _, p := range chosen {
+		if err := measurements[p](ctx); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	fmt.Printf("%s, Postgres %s, %s; median of %d rounds of %v\n\n", machine(), b.system.postgres.Version, b.system.redis.Server, b.rounds, b.duration)
+	b.report.print(os.Stdout)
+	return nil
+}
+
+func (b *bench) start(ctx context.Context, dir string, history int) (err error) {
+	b.progress("starting servers, %d events in the log", history)
+	if b.system, err = startSystem(ctx, dir, history); err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, b.system.postgres.URL)
+	if err != nil {
+		return errors.Join(err, b.system.Close())
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, pgbenchTable); err != nil {
+		return errors.Join(err, b.system.Close())
+	}
+	if b.etcd, err = startEtcd(ctx, dir); err != nil {
+		return errors.Join(err, b.system.Close())
+	}
+	return nil
+}
+
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "… "+format+"\n", args...)
+}

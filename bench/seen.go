@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/holdfast-config/holdfast/readmodel"
+)
+
+// Latencies are what a watching process saw: sorted, in nanoseconds from the start of the post to its being seen.
+type latencies []int64
+
+// measureSeen: from the start of a post to its being seen by another process, at fixed rates. The value that is posted is
+// the time of posting; all processes share the machine's clock.
+func (b *bench) measureSeen(ctx context.Context) error {
+	if err := b.startAPI(ctx); err != nil {
+		return err
+	}
+	for _, rate := range []int{100, 2000} {
+		sides := map[string]map[string][]float64{"holdfast": {}, "etcd": {}}
+		for range b.rounds {
+			for name, side := range map[string]side{"holdfast": b.holdfastSide(), "etcd": b.etcdSide()} {
+				b.progress("posted → seen, %d/s, %s", rate, name)
+				l, err := b.seen(ctx, side, rate)
+				if err != nil {
+					return fmt.Errorf("%s at %d/s: %w", name, rate, err)
+				}
+				sides[name]["p50"] = append(sides[name]["p50"], float64(percentile(l, 0.50)))
+				sides[name]["p99"] = append(sides[name]["p99"], float64(percentile(l, 0.99)))
+			}
+		}
+		for _, p := range []string{"p50", "p99"} {
+			mine, peer := median(sides["holdfast"][p]), median(sides["etcd"][p])
+			b.report.add(figure{name: fmt.Sprintf("posted → seen, %d/s, %s", rate, p), value: millis(mine), peer: "etcd put → watch " + millis(peer), ratio: mine / peer, bound: 1, most: true})
+		}
+	}
+	return nil
+}
+
+// side is one way from a post to a watcher.
+type side struct {
+	watch []string // arguments of this program that make it the watcher
+	post  func(ctx context.Context, n int, value int64) error
+	close func()
+}
+
+func (b *bench) holdfastSide() side {
+	hc := httpClient(64)
+	url := b.system.api + "/v1/namespaces/" + string(benchNS) + "/commands"
+	return side{
+		watch: []string{"watch-holdfast", b.system.redis.URL},
+		post: func(ctx context.Context, n int, value int64) error {
+			return postJSON(ctx, hc, url, setBody(string(clientKey(n%64)), value))
+		},
+		close: hc.CloseIdleConnections,
+	}
+}
+
+func (b *bench) etcdSide() side {
+	c, err := b.etcd.client()
+	return side{
+		watch: []string{"watch-etcd", b.etcd.endpoint},
+		post: func(ctx context.Context, n int, value int64) error {
+			if err != nil {
+				return err
+			}
+			_, err := c.Put(ctx, fmt.Sprintf("bench/key%d", n%64), strconv.FormatInt(value, 10))
+			return err
+		},
+		close: func() { c.Close() },
+	}
+}
+
+// seen starts the watcher, posts at the rate, and returns what the watcher saw. Every post must be seen.
+func (b *bench) seen(ctx context.Context, s side, rate int) (latencies, error) {
+	defer s.close()
+	ctx, cancel := context.WithTimeout(ctx, b.duration+30*time.Second)
+	defer cancel()
+	total := int(b.duration.Seconds() * float64(rate))
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, append(s.watch, strconv.Itoa(total))...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	defer cmd.Wait()
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil {
+		return nil, fmt.Errorf("watcher did not start: %w", err)
+	}
+	if err := openLoop(ctx, rate, b.duration, func(ctx context.Context, n int) error {
+		return s.post(ctx, n, time.Now().UnixNano())
+	}); err != nil {
+		return nil, err
+	}
+	var l latencies
+	if err := json.NewDecoder(lines).Decode(&l); err != nil {
+		return nil, fmt.Errorf("watcher did not see everything: %w", err)
+	}
+	return l, nil
+}
+
+// watchHoldfast is the watcher process on our side: a reader, as a service has it.
+func watchHoldfast(ctx context.Context, redis string, total int) error {
+	r, err := readmodel.Open(ctx, string(benchNS), readmodel.Config{Redis: redis, Logger: quiet})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	seen := make(chan int64, total)
+	defer r.OnChange(func(c readmodel.Changed) {
+		now := time.Now().UnixNano()
+		for _, k := range c.Changes {
+			if k.New != nil {
+				if posted, err := strconv.ParseInt(string(k.New.Value), 10, 64); err == nil {
+					seen <- now - posted
+				}
+			}
+		}
+	})()
+	return collect(ctx, seen, total)
+}
+
+// watchEtcd is the watcher process on etcd's side.
+func watchEtcd(ctx context.Context, endpoint string, total int) error {
+	c, err := (&etcd{endpoint: endpoint}).client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	seen := make(chan int64, total)
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	watch := c.Watch(ctx, "bench/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if _, ok := <-watch; !ok {
+		return fmt.Errorf("watch was not created")
+	}
+	go func() {
+		for resp := range watch {
+			now := time.Now().UnixNano()
+			for _, ev := range resp.Events {
+				if posted, err := strconv.ParseInt(string(ev.Kv.Value), 10, 64); err == nil {
+					seen <- now - posted
+				}
+			}
+		}
+	}()
+	return collect(ctx, seen, total)
+}
+
+// collect says that it is ready, waits for total latencies and prints them.
+func collect(ctx context.Context, seen <-chan int64, total int) error {
+	fmt.Println("ready")
+	l := make(latencies, 0, total)
+	for len(l) < total {
+		select {
+		case d := <-seen:
+			l = append(l, d)
+		case <-ctx.Done():
+			return fmt.Errorf("saw %d of %d: %w", len(l), total, ctx.Err())
+		}
+	}
+	slices.Sort(l)
+	return json.NewEncoder(os.Stdout).Encode(l)
+}
+
+func millis(ns float64) string { return fmt.Sprintf("%.2f ms", ns/1e6) }

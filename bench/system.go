@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-config/holdfast/commands"
+	"github.com/holdfast-config/holdfast/config"
+	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/internal/devservers"
+	"github.com/holdfast-config/holdfast/migrations"
+)
+
+// system is Holdfast as it runs in production: Postgres with default durability, Redis, api and projector as processes
+// of their own.
+type system struct {
+	dir      string
+	postgres *devservers.Postgres
+	redis    *devservers.Redis
+	database string // URL of the application's role
+	api      string // http://127.0.0.1:port; empty until startProcesses
+	procs    []*exec.Cmd
+}
+
+const (
+	role     = "holdfast_app"
+	database = "holdfast"
+	benchNS  = events.Namespace("bench")
+	fillNS   = "history"
+	fillKeys = 1000
+)
+
+// startSystem brings up Postgres, with history events already in the log, and Redis.
+func startSystem(ctx context.Context, dir string, history int) (*system, error) {
+	s := &system{dir: dir}
+	var err error
+	if s.postgres, err = devservers.StartPostgres(ctx, devservers.PostgresConfig{Dir: filepath.Join(dir, "postgres")}); err != nil {
+		return nil, err
+	}
+	if s.redis, err = devservers.StartRedis(ctx, devservers.RedisConfig{Dir: filepath.Join(dir, "redis")}); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.createDatabase(ctx, history); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *system) createDatabase(ctx context.Context, history int) error {
+	conn, err := pgx.Connect(ctx, s.postgres.URL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+database); err != nil {
+		return err
+	}
+	owner := s.postgres.URLFor("postgres", database)
+	if err := migrations.Up(ctx, owner, role, ""); err != nil {
+		return err
+	}
+	s.database = s.postgres.URLFor(role, database)
+	return fill(ctx, owner, history)
+}
+
+// fill puts history events of another namespace into the log, as SQL: what is measured is a log that is not new.
+func fill(ctx context.Context, owner string, history int) error {
+	if history == 0 {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, owner)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO events (position, namespace, revision, type, key, data, actor, reason, at)
+			SELECT n, $2, n,
+			       CASE WHEN n = 1 THEN 'namespace.created.v1' ELSE 'value.set.v1' END,
+			       CASE WHEN n > 1 THEN 'key' || n % $3 END,
+			       CASE WHEN n = 1 THEN '{"open":true}' ELSE '{"value":' || n || '}' END::json,
+			       'bench', '', now()
+			FROM   generate_series(1, $1::bigint) AS n`, history, fillNS, fillKeys); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE head SET position = $1, at = now()`, history)
+		return err
+	})
+}
+
+// startProcesses builds and starts api and projector.
+func (s *system) startProcesses(ctx context.Context) error {
+	if s.api != "" {
+		return nil
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.dir+"/", "github.com/holdfast-config/holdfast/cmd/api", "github.com/holdfast-config/holdfast/cmd/projector")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w: %s", err, out)
+	}
+	apiAddr, projectorAddr, err := twoPorts()
+	if err != nil {
+		return err
+	}
+	for name, addr := range map[string]string{"api": apiAddr, "projector": projectorAddr} {
+		logs, err := os.Create(filepath.Join(s.dir, name+".log"))
+		if err != nil {
+			return err
+		}
+		defer logs.Close()
+		cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), "--listen", addr, "--database", s.database, "--redis", s.redis.URL)
+		cmd.Stdout, cmd.Stderr = logs, logs
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		s.procs = append(s.procs, cmd)
+	}
+	s.api = "http://" + apiAddr
+	return waitFor(ctx, "api", func() bool {
+		resp, err := http.Get(s.api + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+func (s *system) Close() error {
+	for _, p := range s.procs {
+		_ = p.Process.Signal(os.Interrupt)
+		_ = p.Wait()
+	}
+	var err error
+	if s.redis != nil {
+		err = s.redis.Close()
+	}
+	return errors.Join(err, s.postgres.Close())
+}
+
+// post appends a change set through the log, in process.
+func post(ctx context.Context, log *eventlog.Log, cs commands.ChangeSet) (eventlog.Appended, error) {
+	return log.Append(ctx, eventlog.Request{Namespace: cs.Namespace, Actor: cs.Actor, Reason: cs.Reason},
+		func(t config.Tree) ([]events.Event, error) { return commands.Decide(t, cs) })
+}
+
+// defineClients makes the bench namespace with one bounded int key for each client.
+func defineClients(ctx context.Context, log *eventlog.Log, clients int) error {
+	cs := commands.ChangeSet{Namespace: benchNS, Actor: "bench", Commands: []commands.Command{commands.Create{}}}
+	for c := range clients {
+		cs.Commands = append(cs.Commands, commands.Define{Key: clientKey(c), Definition: events.Definition{
+			Kind: events.Int, Default: "0", Min: "0", Max: "9223372036854775807",
+		}})
+	}
+	_, err := post(ctx, log, cs)
+	return err
+}
+
+func clientKey(c int) events.Key { return events.Key(fmt.Sprintf("client.%d.setting", c)) }
