@@ -1,0 +1,42 @@
+// Package api is Holdfast over HTTP: commands in; values, definitions and history out.
+//
+//	POST   /v1/namespaces/{namespace}/commands            a change set, as commands.Parse reads it; ?dry_run=true
+//	PUT    /v1/namespaces/{namespace}/values/{key}        set one value, under If-Match or If-None-Match: *
+//	DELETE /v1/namespaces/{namespace}/values/{key}        unset one value, under If-Match
+//	GET    /v1/namespaces                                 names, paged
+//	GET    /v1/namespaces/{namespace}                     one namespace
+//	GET    /v1/namespaces/{namespace}/definitions[/{key}] definitions in force
+//	GET    /v1/namespaces/{namespace}/values[/{key}]      effective values; one has an ETag
+//	GET    /v1/namespaces/{namespace}/events, /v1/events  history, paged
+//	GET    /livez, /readyz, /openapi.json
+//
+// # Writes
+//
+// A write that is answered with 200 is committed. Its answer has the revision and the position that it made; a write
+// that changes nothing is answered with those that stand. The header Holdfast-Actor says who writes ("anonymous" where
+// it is absent). With an Idempotency-Key, a retry of the same request finds the answer of the first ("replayed": true);
+// the same request is one with equal method, namespace, key, actor, precondition, reason and body. When the answer of
+// the database is lost, the problem outcome-unknown says so, and the retry with the same key learns what happened.
+//
+// The ETag of a value is the position of its effective entry, in quotes. If-Match with it writes only if that entry
+// still stands, own or inherited; If-None-Match: * only if there is no effective value. Exactly one strong ETag is taken.
+//
+// # Reads
+//
+// Values come from the views in Redis. When Redis is down, slow, or holds no complete view, they come from the log; the
+// answer says which ("source"). Redis is asked for a third of a second at most, and left alone for a moment after a
+// failure, so that a hung one does not slow every read. All else comes from the log, which alone may say that a
+// namespace does not exist.
+//
+// A read with min_position is answered with what includes that position: from Redis if the view has it already, else
+// from the log, waited for if the log does not reach so far yet, for as long as the parameter wait says (5s; at most
+// 30s). The problem position-not-reached says how far the log got.
+//
+// Values of sensitive keys are marked ("sensitive": true) and not masked: until there is authentication, this API is
+// for whoever may read Redis and Postgres as well, and it listens on loopback. No log line and no problem has values.
+//
+// # Problems
+//
+// Every error is a [Problem] (RFC 9457) with a stable type; those of commands point at the offending place of the body.
+// Unknown query parameters are refused, as a misspelt min_position would else be a stale read.
+package api

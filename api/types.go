@@ -1,0 +1,151 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+// Headers of requests, beyond those of HTTP itself.
+const (
+	HeaderActor          = "Holdfast-Actor"  // who writes; default [AnonymousActor]
+	HeaderIdempotencyKey = "Idempotency-Key" // 1 to 255 printable ASCII characters
+	HeaderRequestID      = "X-Request-Id"    // taken from the request where it has one, and answered
+)
+
+// AnonymousActor is the actor of a write without the header [HeaderActor].
+const AnonymousActor = "anonymous"
+
+// Written is the answer to a write: POST …/commands, PUT and DELETE …/values/{key}.
+type Written struct {
+	Namespace events.Namespace `json:"namespace"`
+	Revision  events.Revision  `json:"revision" doc:"Of the namespace, after the write"`
+	Position  events.Position  `json:"position" doc:"Of the last event; if there was none, that up to which was decided"`
+	Events    int              `json:"events" doc:"Events appended; 0 if the write changed nothing"`
+	Time      time.Time        `json:"time"`
+	Replayed  bool             `json:"replayed" doc:"Answered from the receipt of an earlier request with the same Idempotency-Key"`
+}
+
+// DryRun is the answer to POST …/commands?dry_run=true: what would be appended. Nothing was.
+type DryRun struct {
+	Namespace events.Namespace `json:"namespace"`
+	Revision  events.Revision  `json:"revision" doc:"Of the namespace, now"`
+	Position  events.Position  `json:"position" doc:"Up to which was decided"`
+	DryRun    bool             `json:"dry_run" doc:"Always true"`
+	Events    []PlannedEvent   `json:"events"`
+}
+
+// PlannedEvent is an event that a dry run would append.
+type PlannedEvent struct {
+	Type string          `json:"type"`
+	Key  events.Key      `json:"key,omitempty" doc:"Absent in events about the namespace itself"`
+	Data json.RawMessage `json:"data"`
+}
+
+// SetValue is the body of PUT …/values/{key}.
+type SetValue struct {
+	Value  events.Value `json:"value"`
+	Reason string       `json:"reason,omitempty"`
+}
+
+// Event is an event as the log holds it.
+type Event struct {
+	Position  events.Position  `json:"position"`
+	Namespace events.Namespace `json:"namespace"`
+	Revision  events.Revision  `json:"revision" doc:"Of the namespace; shared by the events of one change set"`
+	Type      string           `json:"type"`
+	Key       events.Key       `json:"key,omitempty" doc:"Absent in events about the namespace itself"`
+	Data      json.RawMessage  `json:"data" doc:"The rest of the event, in its stored form"`
+	Actor     string           `json:"actor"`
+	Reason    string           `json:"reason,omitempty"`
+	Time      time.Time        `json:"time"`
+}
+
+// Events is the answer to GET /v1/events and …/events.
+type Events struct {
+	Events []Event         `json:"events"`
+	Next   events.Position `json:"next,omitempty" doc:"To be passed as after for the next page; absent on the last one"`
+	Head   events.Position `json:"head" doc:"Where the log ended just before it was read"`
+}
+
+// Namespaces is the answer to GET /v1/namespaces.
+type Namespaces struct {
+	Namespaces []events.Namespace `json:"namespaces"`
+	Next       events.Namespace   `json:"next,omitempty" doc:"To be passed as after for the next page; absent on the last one"`
+}
+
+// Namespace is the answer to GET …/{namespace}.
+type Namespace struct {
+	Namespace   events.Namespace  `json:"namespace"`
+	Revision    events.Revision   `json:"revision"`
+	Position    events.Position   `json:"position" doc:"Of its last event"`
+	Open        bool              `json:"open" doc:"Keys may be set without a definition"`
+	Description string            `json:"description,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	CreatedAt   time.Time         `json:"created_at"`
+	CreatedBy   string            `json:"created_by"`
+}
+
+// Source says where an answer comes from.
+type Source string
+
+const (
+	FromRedis Source = "redis" // the view in Redis
+	FromLog   Source = "log"   // the log in Postgres: Redis is down, or its view does not go so far
+)
+
+// Values is the answer to GET …/values.
+type Values struct {
+	Namespace events.Namespace          `json:"namespace"`
+	Epoch     string                    `json:"epoch"`
+	Revision  events.Revision           `json:"revision" doc:"Of the namespace"`
+	Position  events.Position           `json:"position" doc:"Everything up to here is included"`
+	Source    Source                    `json:"source" enum:"redis,log"`
+	Values    map[events.Key]view.Entry `json:"values"`
+}
+
+// Value is the answer to GET …/values/{key}. The header ETag is its position, in quotes.
+type Value struct {
+	Namespace events.Namespace `json:"namespace"`
+	Key       events.Key       `json:"key"`
+	Source    Source           `json:"source" enum:"redis,log"`
+	view.Entry
+}
+
+// Definition is a definition in force and where it comes from.
+type Definition struct {
+	events.Definition
+	From     events.Namespace `json:"from" doc:"The namespace that gave it: this one or one above"`
+	Revision events.Revision  `json:"revision" doc:"Of the namespace that gave it"`
+	Position events.Position  `json:"position" doc:"Of the event that gave it"`
+}
+
+// Definitions is the answer to GET …/definitions.
+type Definitions struct {
+	Namespace   events.Namespace          `json:"namespace"`
+	Revision    events.Revision           `json:"revision" doc:"Of the namespace"`
+	Position    events.Position           `json:"position" doc:"Everything up to here is included"`
+	Definitions map[events.Key]Definition `json:"definitions"`
+}
+
+// KeyDefinition is the answer to GET …/definitions/{key}.
+type KeyDefinition struct {
+	Namespace events.Namespace `json:"namespace"`
+	Key       events.Key       `json:"key"`
+	Definition
+}
+
+// Ready is the answer to GET /readyz, with status 200 or 503.
+type Ready struct {
+	Ready    bool            `json:"ready" doc:"Requests are answered"`
+	Degraded bool            `json:"degraded" doc:"Some part is not ok"`
+	Parts    map[string]Part `json:"parts" doc:"By name: postgres, schema, redis, projector, server"`
+}
+
+// Part is the state of something the API needs.
+type Part struct {
+	OK  bool   `json:"ok"`
+	Why string `json:"why,omitempty" doc:"Why it is not ok and what follows from that"`
+}
