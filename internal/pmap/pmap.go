@@ -1,37 +1,112 @@
 // Package pmap is a persistent hash map: immutable maps that share what they have in common. A map is a directory of
-// small tables; changing a key copies its table and the directory, not the map, so that a change costs about the square root of the size, and a look-up is
-// one hash, one pointer and a short probe. The state of a namespace and a reader's snapshot are such maps.
+// small tables; changing a key copies its table and the directory, not the map, so that a change costs about the square
+// root of the size, and a look-up is one hash, one pointer and a short probe. The state of a namespace and a reader's
+// snapshot are such maps.
+//
+//	hash ─► high bits: directory ─► table ─┬─ index: low bits ─► place      (open addressing)
+//	                                       └─ entries: place ─► key, value  (dense)
 package pmap
 
-import "iter"
+import (
+	"hash/maphash"
+	"iter"
+	"math/bits"
+)
 
 // Map is an immutable map. The zero Map, and a nil one, are empty.
-type Map[K ~string, V any] struct{}
+type Map[K ~string, V any] struct {
+	directory[K, V]
+}
 
 // Get returns the value at k. It does not allocate.
-func (m *Map[K, V]) Get(k K) (V, bool) { panic("unwritten") }
+func (m *Map[K, V]) Get(k K) (V, bool) {
+	if m == nil {
+		var none V
+		return none, false
+	}
+	return m.get(k)
+}
 
 // Len is the number of keys.
-func (m *Map[K, V]) Len() int { panic("unwritten") }
+func (m *Map[K, V]) Len() int {
+	if m == nil {
+		return 0
+	}
+	return m.n
+}
 
 // All yields the keys and values, in no order.
-func (m *Map[K, V]) All() iter.Seq2[K, V] { panic("unwritten") }
+func (m *Map[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		if m == nil {
+			return
+		}
+		for _, t := range m.tables {
+			if t == nil {
+				continue
+			}
+			for i := range t.entries {
+				if !yield(t.entries[i].key, t.entries[i].value) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // With returns a map in which k has the value v.
-func (m *Map[K, V]) With(k K, v V) *Map[K, V] { panic("unwritten") }
+func (m *Map[K, V]) With(k K, v V) *Map[K, V] {
+	e := m.Edit()
+	e.Set(k, v)
+	return e.Map()
+}
 
 // Without returns a map without k.
-func (m *Map[K, V]) Without(k K) *Map[K, V] { panic("unwritten") }
+func (m *Map[K, V]) Without(k K) *Map[K, V] {
+	e := m.Edit()
+	e.Delete(k)
+	return e.Map()
+}
 
 // Edit returns an editor that starts as m, for many changes at once.
-func (m *Map[K, V]) Edit() *Editor[K, V] { panic("unwritten") }
+func (m *Map[K, V]) Edit() *Editor[K, V] {
+	e := &Editor[K, V]{owner: new(owner)}
+	if m != nil {
+		e.directory = m.directory
+	}
+	return e
+}
 
-// Editor makes a map by many changes; it copies each small table once. It is not safe for concurrent use.
-type Editor[K ~string, V any] struct{}
+// directory finds a key's table by the high bits of its hash.
+type directory[K ~string, V any] struct {
+	tables []*table[K, V] // a power of two of them, or none; nil: an empty table
+	shift  uint           // of a hash, so that its high bits are left
+	n      int            // keys in all tables
+}
 
-func (e *Editor[K, V]) Get(k K) (V, bool) { panic("unwritten") }
-func (e *Editor[K, V]) Set(k K, v V)      { panic("unwritten") }
-func (e *Editor[K, V]) Delete(k K)        { panic("unwritten") }
+var seed = maphash.MakeSeed()
 
-// Map returns the map as it is now. The editor may go on; the map will not change.
-func (e *Editor[K, V]) Map() *Map[K, V] { panic("unwritten") }
+func (d *directory[K, V]) get(k K) (v V, ok bool) {
+	if len(d.tables) == 0 {
+		return v, false
+	}
+	h := maphash.String(seed, string(k))
+	t := d.tables[h>>d.shift]
+	if t == nil {
+		return v, false
+	}
+	place := t.find(k, h)
+	if place < 0 {
+		return v, false
+	}
+	return t.entries[place].value, true
+}
+
+// tablesFor is how many tables a map of n keys should have: copying the directory and one table then cost about the
+// same. Few keys share one table.
+func tablesFor(n int) int {
+	if n <= 32 {
+		return 1
+	}
+	return 1 << ((bits.Len(uint(n)) + 2) / 2)
+}
