@@ -12,12 +12,9 @@
 package view
 
 import (
-	"context"
 	"errors"
+	"strconv"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-config/holdfast/events"
 )
@@ -92,33 +89,5 @@ var (
 	ErrIncomplete = errors.New("view is incomplete")
 )
 
-// Load reads a whole view in one atomic step. It calls entry for every key, in no order.
-func Load(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, entry func(events.Key, Entry) error) (Head, error) {
-	panic("unwritten")
-}
-
-// LoadKeys reads the entries of some keys in one atomic step; a key without an effective value is not in the map.
-func LoadKeys(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, keys ...events.Key) (Head, map[events.Key]Entry, error) {
-	panic("unwritten")
-}
-
-// LoadHead reads the view hash alone; [ErrAbsent] if there is none.
-func LoadHead(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace) (Head, error) {
-	panic("unwritten")
-}
-
-// LoadHeartbeat reads the projector's heartbeat; [ErrAbsent] if there is none.
-func LoadHeartbeat(ctx context.Context, rdb redis.UniversalClient) (Heartbeat, error) {
-	panic("unwritten")
-}
-
-// EncodeEntry and DecodeEntry turn an entry into a field of the values hash and back.
-func EncodeEntry(e Entry) []byte             { panic("unwritten") }
-func DecodeEntry(data []byte) (Entry, error) { panic("unwritten") }
-
-// Message returns cs as a Watermill message, its UUID derived from epoch, namespace and position; ParseMessage reverses it.
-func Message(cs ChangeSet) (*message.Message, error)       { panic("unwritten") }
-func ParseMessage(msg *message.Message) (ChangeSet, error) { panic("unwritten") }
-
 // StreamID is the id of the stream entry at pos: "<position>-0".
-func StreamID(pos events.Position) string { panic("unwritten") }
+func StreamID(pos events.Position) string { return strconv.FormatInt(int64(pos), 10) + "-0" }
