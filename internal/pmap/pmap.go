@@ -15,16 +15,26 @@ import (
 
 // Map is an immutable map. The zero Map, and a nil one, are empty.
 type Map[K ~string, V any] struct {
-	directory[K, V]
+	tables []*table[K, V] // the directory: a power of two of them, or none; nil: an empty table
+	shift  uint           // of a hash, so that its high bits are left: the place in the directory
+	n      int            // keys in all tables
 }
 
 // Get returns the value at k. It does not allocate.
-func (m *Map[K, V]) Get(k K) (V, bool) {
-	if m == nil {
-		var none V
-		return none, false
+func (m *Map[K, V]) Get(k K) (v V, ok bool) {
+	if m == nil || len(m.tables) == 0 {
+		return v, false
 	}
-	return m.get(k)
+	h := maphash.String(seed, string(k))
+	t := m.tables[h>>(m.shift&63)]
+	if t == nil {
+		return v, false
+	}
+	place := t.find(k, h)
+	if place < 0 {
+		return v, false
+	}
+	return t.entries[place].value, true
 }
 
 // Len is the number of keys.
@@ -72,41 +82,18 @@ func (m *Map[K, V]) Without(k K) *Map[K, V] {
 func (m *Map[K, V]) Edit() *Editor[K, V] {
 	e := &Editor[K, V]{owner: new(owner)}
 	if m != nil {
-		e.directory = m.directory
+		e.m = *m
 	}
 	return e
 }
 
-// directory finds a key's table by the high bits of its hash.
-type directory[K ~string, V any] struct {
-	tables []*table[K, V] // a power of two of them, or none; nil: an empty table
-	shift  uint           // of a hash, so that its high bits are left
-	n      int            // keys in all tables
-}
-
 var seed = maphash.MakeSeed()
 
-func (d *directory[K, V]) get(k K) (v V, ok bool) {
-	if len(d.tables) == 0 {
-		return v, false
-	}
-	h := maphash.String(seed, string(k))
-	t := d.tables[h>>d.shift]
-	if t == nil {
-		return v, false
-	}
-	place := t.find(k, h)
-	if place < 0 {
-		return v, false
-	}
-	return t.entries[place].value, true
-}
-
 // tablesFor is how many tables a map of n keys should have: copying the directory and one table then cost about the
-// same. Few keys share one table.
+// same. There are at least two, so that a hash is never shifted by all its bits.
 func tablesFor(n int) int {
 	if n <= 32 {
-		return 1
+		return 2
 	}
 	return 1 << ((bits.Len(uint(n)) + 2) / 2)
 }
