@@ -1,5 +1,10 @@
 package events
 
+import (
+	"maps"
+	"slices"
+)
+
 // Kind is the type of a setting.
 type Kind string
 
@@ -41,4 +46,12 @@ type Definition struct {
 	// Sensitive values are masked wherever they would be shown to someone who may not see them.
 	Sensitive bool              `json:"sensitive,omitzero"`
 	Labels    map[string]string `json:"labels,omitempty"`
+}
+
+// Equal says whether d and other are the same definition.
+func (d Definition) Equal(other Definition) bool {
+	return d.Kind == other.Kind && d.Default == other.Default && d.Min == other.Min && d.Max == other.Max &&
+		slices.Equal(d.Enum, other.Enum) && d.Pattern == other.Pattern && d.Schema == other.Schema &&
+		d.Unit == other.Unit && d.Description == other.Description && d.Group == other.Group &&
+		slices.Equal(d.Requires, other.Requires) && d.Sensitive == other.Sensitive && maps.Equal(d.Labels, other.Labels)
 }

@@ -13,6 +13,6 @@ const (
 	MaxActorBytes        = 256       // an actor's name
 	MaxReasonBytes       = 4 << 10   // a reason
 	MaxLabels            = 64        // labels on a namespace or a definition
-	MaxLabelBytes        = 256       // a label's name, and its value
-	MaxDescriptionBytes  = 4 << 10   // a description of a namespace
+	MaxLabelBytes        = 256       // a label's name, and its value; a unit, a group
+	MaxDescriptionBytes  = 4 << 10   // a description of a namespace or a key
 )

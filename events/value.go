@@ -10,7 +10,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -25,6 +24,12 @@ type Value string
 func ParseValue(data []byte) (Value, error) {
 	if len(data) > 2*MaxValueBytes { // white space and escapes may shrink, but not without bound
 		return "", tooLarge(len(data))
+	}
+	if isCanonicalScalar(data) {
+		if len(data) > MaxValueBytes {
+			return "", tooLarge(len(data))
+		}
+		return Value(data), nil
 	}
 	if !utf8.Valid(data) {
 		return "", errors.New("value is not valid UTF-8")
@@ -46,6 +51,20 @@ func ParseValue(data []byte) (Value, error) {
 	}
 	return Value(b), nil
 }
+
+// FloatValue returns the canonical form of f, which must be finite.
+func FloatValue(f float64) Value {
+	if f == math.Trunc(f) && math.Abs(f) < maxExactFloat {
+		return Value(strconv.FormatInt(int64(f), 10))
+	}
+	if abs := math.Abs(f); abs >= 1e-6 && abs < maxExactFloat {
+		return Value(strconv.FormatFloat(f, 'f', -1, 64))
+	}
+	return Value(strconv.FormatFloat(f, 'e', -1, 64))
+}
+
+// maxExactFloat is 2^53: below it, a float64 that is written like an integer is that integer.
+const maxExactFloat = 1 << 53
 
 // MarshalJSON returns the value itself.
 func (v Value) MarshalJSON() ([]byte, error) {
@@ -151,7 +170,7 @@ func appendString(b []byte, s string) ([]byte, error) {
 // like an integer keeps that form only below 2^53, where it is exact; above, an exponent marks it, so that it can not
 // pass for an int.
 func appendNumber(b []byte, s string) ([]byte, error) {
-	if !strings.ContainsAny(s, ".eE") {
+	if isInteger(s) && len(s) < maxFastDigits {
 		if s == "-0" {
 			s = "0"
 		}
@@ -161,13 +180,10 @@ func appendNumber(b []byte, s string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("value has a number out of the range of a float64")
 	}
-	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		return strconv.AppendInt(b, int64(f), 10), nil
+	if isInteger(s) {
+		return append(b, s...), nil
 	}
-	if abs := math.Abs(f); abs >= 1e-6 && abs < 1<<53 {
-		return strconv.AppendFloat(b, f, 'f', -1, 64), nil
-	}
-	return strconv.AppendFloat(b, f, 'e', -1, 64), nil
+	return append(b, FloatValue(f)...), nil
 }
 
 func notJSON(dec *json.Decoder, err error) error {
