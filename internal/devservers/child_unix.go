@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tether leaves the watcher behind and becomes the server: $$ is the server's process id, also in the watcher. The
@@ -62,7 +64,7 @@ var (
 type child struct {
 	command
 	pid  int
-	life *os.File // the pipe on which the watcher waits
+	life int // the pipe on which the watcher waits: a bare descriptor, which no garbage collector closes
 
 	mu     sync.Mutex
 	exited bool
@@ -89,11 +91,16 @@ func start(ctx context.Context, cmd command) (*child, error) {
 		return nil, err
 	}
 	defer output.Close()
-	watched, life, err := os.Pipe()
+	watched, ours, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer watched.Close()
+	defer ours.Close()
+	life, err := unix.FcntlInt(ours.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
 
 	first := strconv.Itoa(int(cmd.ending[0].signal))
 	c := exec.Command("/bin/sh", append([]string{"-c", tether, "tether", first, cmd.scratch}, cmd.args...)...)
@@ -102,7 +109,7 @@ func start(ctx context.Context, cmd command) (*child, error) {
 	c.ExtraFiles = []*os.File{watched, lock}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: cmd.user.credential()}
 	if err := c.Start(); err != nil {
-		life.Close()
+		unix.Close(life)
 		return nil, err
 	}
 	pid := c.Process.Pid
@@ -122,8 +129,8 @@ func (c *child) poll() bool {
 		return false
 	}
 	c.exited = true
-	c.life.WriteString("ended\n")
-	c.life.Close()
+	unix.Write(c.life, []byte("ended\n"))
+	unix.Close(c.life)
 	return true
 }
 
