@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/holdfast-config/holdfast/events"
+)
+
+// schema is a compiled JSON Schema.
+type schema struct{ compiled *jsonschema.Schema }
+
+// schemaURL names a definition's schema to the library. Nothing is found relative to it.
+const schemaURL = "urn:holdfast:schema"
+
+// noRemote refuses to load what a schema refers to outside itself: a definition must mean the same everywhere, for ever.
+type noRemote struct{}
+
+func (noRemote) Load(url string) (any, error) {
+	return nil, errors.New("remote references are not allowed")
+}
+
+// compileSchema compiles a definition's schema, nil if it has none.
+func compileSchema(text events.Value) (*schema, error) {
+	if text == "" {
+		return nil, nil
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	if err != nil {
+		return nil, errors.New("is not JSON")
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
+	c.UseLoader(noRemote{})
+	if err := c.AddResource(schemaURL, doc); err != nil {
+		return nil, schemaFlaw(err)
+	}
+	compiled, err := c.Compile(schemaURL)
+	if err != nil {
+		return nil, schemaFlaw(err)
+	}
+	return &schema{compiled}, nil
+}
+
+// schemaFlaw makes one short line of what the library says about a schema.
+func schemaFlaw(err error) error {
+	var invalid *jsonschema.SchemaValidationError
+	var broken *jsonschema.ValidationError
+	if errors.As(err, &invalid) && errors.As(invalid.Err, &broken) {
+		return fmt.Errorf("is not a JSON Schema: %s", strings.Join(places(broken, false), ", "))
+	}
+	var remote *jsonschema.LoadURLError
+	if errors.As(err, &remote) {
+		return fmt.Errorf("refers to %q: %w", remote.URL, remote.Err)
+	}
+	return fmt.Errorf("is not a JSON Schema: %w", err)
+}
+
+// check says which keywords of the schema v breaks and where in v. The place is left out of what is sensitive, since a
+// member's name may be a secret too.
+func (s *schema) check(v events.Value, sensitive bool) error {
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(v))) // with json.Number: no integer is rounded
+	if err != nil {
+		return errors.New("is not JSON")
+	}
+	err = s.compiled.Validate(doc)
+	if err == nil {
+		return nil
+	}
+	var broken *jsonschema.ValidationError
+	if !errors.As(err, &broken) {
+		return errors.New("can not be checked against its schema")
+	}
+	return fmt.Errorf("does not satisfy its schema: %s", strings.Join(places(broken, sensitive), ", "))
+}
+
+const maxShownPlaces = 3 // in an error text about a schema
+
+// places lists what is broken: the keyword and, unless hidden, the place.
+func places(err *jsonschema.ValidationError, hide bool) []string {
+	var all []string
+	for _, leaf := range leaves(err) {
+		place := describe(leaf)
+		if !hide {
+			place += fmt.Sprintf(" at %q", pointer(leaf.InstanceLocation))
+		}
+		if !slices.Contains(all, place) {
+			all = append(all, place)
+		}
+	}
+	if more := len(all) - maxShownPlaces; more > 0 {
+		all = append(all[:maxShownPlaces], fmt.Sprintf("and %d more", more))
+	}
+	return all
+}
+
+// leaves are the innermost causes of err.
+func leaves(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	if len(err.Causes) == 0 {
+		return []*jsonschema.ValidationError{err}
+	}
+	var all []*jsonschema.ValidationError
+	for _, cause := range err.Causes {
+		all = append(all, leaves(cause)...)
+	}
+	return all
+}
+
+// describe names the keyword that is broken, and adds what the schema, not the value, says about it.
+func describe(err *jsonschema.ValidationError) string {
+	path := err.ErrorKind.KeywordPath()
+	keyword := "false schema"
+	if len(path) > 0 {
+		keyword = path[0]
+	}
+	switch k := err.ErrorKind.(type) {
+	case *kind.Required:
+		return fmt.Sprintf("%s (%s)", keyword, strings.Join(k.Missing, ", "))
+	case *kind.Type:
+		return fmt.Sprintf("%s (%s)", keyword, strings.Join(k.Want, " or "))
+	case *kind.Format:
+		return fmt.Sprintf("%s (%s)", keyword, k.Want)
+	}
+	return keyword
+}
+
+// pointer writes a place in a value as a JSON pointer.
+func pointer(tokens []string) string {
+	var b strings.Builder
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	for _, token := range tokens {
+		b.WriteByte('/')
+		b.WriteString(escape.Replace(token))
+	}
+	return b.String()
+}
