@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
+	"sync"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-config/holdfast/eventlog"
@@ -15,8 +18,8 @@ import (
 // Config configures the API. Log is required; the caller owns it and Redis.
 type Config struct {
 	Log *eventlog.Log
-	// Redis has the views; its options should have ContextTimeoutEnabled, else a hung Redis slows reads down. Nil: all
-	// reads come from the log.
+	// Redis has the views. It must have been opened with ContextTimeoutEnabled, else a hung Redis holds reads up for as
+	// long as its own timeouts say. Nil: all reads come from the log.
 	Redis redis.UniversalClient
 	// Logger gets each request (debug; warn for 5xx) and the causes of internal errors. Default: slog.Default.
 	Logger *slog.Logger
@@ -28,11 +31,62 @@ type Config struct {
 	Hosts []string
 }
 
-// New returns the handler of all routes.
-func New(cfg Config) http.Handler { panic("unwritten") }
+// server is what the routes share.
+type server struct {
+	log       *eventlog.Log
+	views     *views // nil: no Redis
+	logger    *slog.Logger
+	projector func() projections.Status
+	huma      huma.API
+}
 
-// Serve answers on ln until ctx ends. Then it says it is not ready, refuses new connections, waits for the requests
-// under way, at most 15 s, and closes what is left. It closes ln. The error is nil after such an end.
-func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Logger) error {
-	panic("unwritten")
+// humaErrors makes huma's own errors problems. Huma has one hook for that in the whole process.
+var humaErrors sync.Once
+
+// New returns the handler of all routes.
+func New(cfg Config) http.Handler {
+	humaErrors.Do(func() { huma.NewError = fromHuma })
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	mux := http.NewServeMux()
+	s := &server{log: cfg.Log, logger: cfg.Logger, projector: cfg.Projector, huma: humago.New(mux, openapiConfig())}
+	if cfg.Redis != nil {
+		s.views = newViews(cfg.Redis, cfg.Logger)
+	}
+	s.huma.UseMiddleware(checkRequest)
+	s.writes()
+	s.shortForms()
+	s.reads()
+	s.valueReads()
+	s.health()
+	mux.Handle("GET /openapi.json", s.openapi())
+	mux.HandleFunc("/", noRoute(mux))
+	return &edge{next: mux, logger: cfg.Logger, hosts: cfg.Hosts}
+}
+
+// register adds an operation whose errors are answered as problems.
+func register[I, O any](s *server, op huma.Operation, answer func(context.Context, *I) (*O, error)) {
+	documentErrors(s, &op)
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := answer(ctx, in)
+		if err != nil {
+			p := problemOf(err)
+			noteCause(ctx, p.cause)
+			return nil, p
+		}
+		return out, nil
+	})
+}
+
+// openapi serves the description of this API. It is written once, when all operations are registered.
+func (s *server) openapi() http.HandlerFunc {
+	text, err := json.Marshal(s.huma.OpenAPI())
+	if err != nil {
+		panic(err) // built from constants
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		w.Write(text)
+	}
 }

@@ -1,6 +1,10 @@
 package api
 
-import "github.com/holdfast-config/holdfast/events"
+import (
+	"net/http"
+
+	"github.com/holdfast-config/holdfast/events"
+)
 
 // Problem is an error as it is answered: RFC 9457 problem details, application/problem+json.
 type Problem struct {
@@ -10,6 +14,9 @@ type Problem struct {
 	Detail   string          `json:"detail,omitempty" doc:"What is wrong here and what to do; never a value"`
 	Position events.Position `json:"position,omitempty" doc:"How far the log got, where a position was not reached"`
 	Errors   []ProblemError  `json:"errors,omitempty" doc:"Each thing that is wrong"`
+
+	retryAfter string // seconds; header Retry-After
+	cause      error  // for our log, never answered
 }
 
 // ProblemError is one thing that is wrong with a request.
@@ -30,42 +37,54 @@ type Violation struct {
 	Detail    string           `json:"detail"`
 }
 
-// The types of problems.
-const (
-	ProblemMalformed          = problemPrefix + "malformed"              // 400
-	ProblemBadName            = problemPrefix + "bad-name"               // 400
-	ProblemBadParameter       = problemPrefix + "bad-parameter"          // 400: path, query or header
-	ProblemCrossOrigin        = problemPrefix + "cross-origin"           // 403: a browser writes for another site
-	ProblemNoRoute            = problemPrefix + "no-route"               // 404
-	ProblemNamespaceNotFound  = problemPrefix + "namespace-not-found"    // 404
-	ProblemNoValue            = problemPrefix + "no-value"               // 404: the key has no effective value
-	ProblemNoDefinition       = problemPrefix + "no-definition"          // 404
-	ProblemMethod             = problemPrefix + "method-not-allowed"     // 405
-	ProblemTimeout            = problemPrefix + "request-timeout"        // 408: the body did not arrive
-	ProblemNamespaceExists    = problemPrefix + "namespace-exists"       // 409: with other attributes
-	ProblemConflict           = problemPrefix + "conflict"               // 409: an expectation does not hold
-	ProblemPreconditionFailed = problemPrefix + "precondition-failed"    // 412: If-Match, If-None-Match
-	ProblemOverLimit          = problemPrefix + "over-limit"             // 413
-	ProblemContentType        = problemPrefix + "content-type"           // 415
-	ProblemWrongHost          = problemPrefix + "wrong-host"             // 421
-	ProblemUnknownKey         = problemPrefix + "unknown-key"            // 422
-	ProblemInvalidValue       = problemPrefix + "invalid-value"          // 422
-	ProblemInvalidDefinition  = problemPrefix + "invalid-definition"     // 422
-	ProblemRequiredKey        = problemPrefix + "required-key"           // 422
-	ProblemKeyReused          = problemPrefix + "idempotency-key-reused" // 422
-	ProblemBusy               = problemPrefix + "busy"                   // 429, with Retry-After
-	ProblemInternal           = problemPrefix + "internal"               // 500
-	ProblemUnavailable        = problemPrefix + "unavailable"            // 503, with Retry-After
-	ProblemOutcomeUnknown     = problemPrefix + "outcome-unknown"        // 504: retry with the same Idempotency-Key
-	ProblemNotReached         = problemPrefix + "position-not-reached"   // 504: min_position
-
-	problemPrefix = "urn:holdfast:problem:"
-)
-
-// Error makes a problem that was received an error for the client's code.
+// Error makes a problem that was received an error in the client's code.
 func (p *Problem) Error() string {
 	if p.Detail == "" {
 		return p.Title
 	}
 	return p.Detail
 }
+
+// GetStatus, GetHeaders and ContentType are what huma asks of an error that is answered.
+func (p *Problem) GetStatus() int { return p.Status }
+
+func (p *Problem) GetHeaders() http.Header {
+	if p.retryAfter == "" {
+		return nil
+	}
+	return http.Header{"Retry-After": {p.retryAfter}}
+}
+
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// The types of problems.
+const (
+	ProblemMalformed          = problemPrefix + "malformed"
+	ProblemBadName            = problemPrefix + "bad-name"
+	ProblemBadParameter       = problemPrefix + "bad-parameter" // in path, query or header
+	ProblemCrossOrigin        = problemPrefix + "cross-origin"
+	ProblemNoRoute            = problemPrefix + "no-route"
+	ProblemNamespaceNotFound  = problemPrefix + "namespace-not-found"
+	ProblemNoValue            = problemPrefix + "no-value" // the key has no effective value
+	ProblemNoDefinition       = problemPrefix + "no-definition"
+	ProblemMethod             = problemPrefix + "method-not-allowed"
+	ProblemRequestTimeout     = problemPrefix + "request-timeout"  // the body did not arrive
+	ProblemNamespaceExists    = problemPrefix + "namespace-exists" // with other attributes
+	ProblemConflict           = problemPrefix + "conflict"         // an expectation does not hold
+	ProblemPreconditionFailed = problemPrefix + "precondition-failed"
+	ProblemOverLimit          = problemPrefix + "over-limit"
+	ProblemContentType        = problemPrefix + "content-type"
+	ProblemWrongHost          = problemPrefix + "wrong-host"
+	ProblemUnknownKey         = problemPrefix + "unknown-key"
+	ProblemInvalidValue       = problemPrefix + "invalid-value"
+	ProblemInvalidDefinition  = problemPrefix + "invalid-definition"
+	ProblemRequiredKey        = problemPrefix + "required-key"
+	ProblemKeyReused          = problemPrefix + "idempotency-key-reused"
+	ProblemBusy               = problemPrefix + "busy"
+	ProblemInternal           = problemPrefix + "internal"
+	ProblemUnavailable        = problemPrefix + "unavailable"
+	ProblemOutcomeUnknown     = problemPrefix + "outcome-unknown" // retry with the same Idempotency-Key
+	ProblemNotReached         = problemPrefix + "position-not-reached"
+
+	problemPrefix = "urn:holdfast:problem:"
+)

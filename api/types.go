@@ -148,4 +148,9 @@ type Ready struct {
 type Part struct {
 	OK  bool   `json:"ok"`
 	Why string `json:"why,omitempty" doc:"Why it is not ok and what follows from that"`
+	// Of schema: where the log ends. Of projector: what it has put into Redis, how many events the log is ahead, and how
+	// long ago it said so.
+	Position events.Position `json:"position,omitempty"`
+	Lag      int64           `json:"lag,omitempty"`
+	Age      string          `json:"age,omitempty"`
 }

@@ -1,0 +1,252 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/holdfast-config/holdfast/commands"
+	"github.com/holdfast-config/holdfast/config"
+	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
+)
+
+type namespacesInput struct {
+	InMin
+	After string `query:"after" maxLength:"128" doc:"Namespaces after this name"`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"1000"`
+}
+
+type namespacesOutput struct{ Body Namespaces }
+
+type namespaceInput struct {
+	InNamespace
+	InMin
+}
+
+type namespaceOutput struct{ Body Namespace }
+
+type definitionsOutput struct{ Body Definitions }
+
+type definitionInput struct {
+	InKey
+	InMin
+}
+
+type definitionOutput struct{ Body KeyDefinition }
+
+// InPage selects a page of events.
+type InPage struct {
+	InMin
+	After events.Position `query:"after" minimum:"0" doc:"Events after this position"`
+	Limit int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type storeEventsInput struct{ InPage }
+
+type eventsInput struct {
+	InNamespace
+	InPage
+	Key string `query:"key" doc:"Only events about this key"`
+}
+
+type eventsOutput struct{ Body Events }
+
+func (s *server) reads() {
+	const ns = "/v1/namespaces/{namespace}"
+	get := func(id, path, summary string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary}
+	}
+	register(s, get("list-namespaces", "/v1/namespaces", "Namespaces that exist, sorted"), s.namespaces)
+	register(s, get("get-namespace", ns, "One namespace"), s.namespace)
+	register(s, get("list-definitions", ns+"/definitions", "Definitions in force, own and inherited"), s.definitions)
+	register(s, get("get-definition", ns+"/definitions/{key}", "Definition in force of a key"), s.definition)
+	register(s, get("list-events", ns+"/events", "Events of a namespace"), s.events)
+	register(s, get("list-all-events", "/v1/events", "Events of the whole store"), s.storeEvents)
+}
+
+func (s *server) namespaces(ctx context.Context, in *namespacesInput) (*namespacesOutput, error) {
+	var after events.Namespace
+	if in.After != "" {
+		var err error
+		if after, err = events.ParseNamespace(in.After); err != nil {
+			return nil, badParameter("query.after", err.Error())
+		}
+	}
+	if err := s.reachIn(ctx, in.InMin); err != nil {
+		return nil, err
+	}
+	names, err := s.log.Namespaces(ctx, after, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &namespacesOutput{Body: Namespaces{Namespaces: append([]events.Namespace{}, names...)}}
+	if len(names) > in.Limit {
+		out.Body.Namespaces = names[:in.Limit]
+		out.Body.Next = names[in.Limit-1]
+	}
+	return out, nil
+}
+
+func (s *server) namespace(ctx context.Context, in *namespaceInput) (*namespaceOutput, error) {
+	_, _, own, err := s.treeIn(ctx, in.InNamespace, in.InMin)
+	if err != nil {
+		return nil, err
+	}
+	return &namespaceOutput{Body: Namespace{
+		Namespace: own.Name, Revision: own.Revision, Position: own.Position, Open: own.Open,
+		Description: own.Description, Labels: own.Labels,
+		CreatedAt: own.CreatedAt.Time, CreatedBy: own.CreatedAt.Actor,
+	}}, nil
+}
+
+func (s *server) definitions(ctx context.Context, in *namespaceInput) (*definitionsOutput, error) {
+	ns, tree, own, err := s.treeIn(ctx, in.InNamespace, in.InMin)
+	if err != nil {
+		return nil, err
+	}
+	out := Definitions{
+		Namespace: ns, Revision: own.Revision, Position: max(tree.Position(), in.MinPosition),
+		Definitions: map[events.Key]Definition{},
+	}
+	for key, d := range tree.Definitions(ns) {
+		out.Definitions[key] = definitionOf(d)
+	}
+	return &definitionsOutput{Body: out}, nil
+}
+
+func (s *server) definition(ctx context.Context, in *definitionInput) (*definitionOutput, error) {
+	_, key, err := in.address()
+	if err != nil {
+		return nil, err
+	}
+	ns, tree, _, err := s.treeIn(ctx, in.InNamespace, in.InMin)
+	if err != nil {
+		return nil, err
+	}
+	d, _, ok := tree.Definition(ns, key)
+	if !ok {
+		return nil, newProblem(ProblemNoDefinition, fmt.Sprintf("%s/%s is not defined, here or above", ns, key))
+	}
+	return &definitionOutput{Body: KeyDefinition{Namespace: ns, Key: key, Definition: definitionOf(d)}}, nil
+}
+
+func definitionOf(d *config.Definition) Definition {
+	return Definition{Definition: d.Definition, From: d.From, Revision: d.Revision, Position: d.Position}
+}
+
+func (s *server) storeEvents(ctx context.Context, in *storeEventsInput) (*eventsOutput, error) {
+	return s.page(ctx, in.InPage, eventlog.Query{})
+}
+
+func (s *server) events(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
+	ns, err := in.namespace()
+	if err != nil {
+		return nil, err
+	}
+	query := eventlog.Query{Namespace: ns}
+	if in.Key != "" {
+		if query.Key, err = events.ParseKey(in.Key); err != nil {
+			return nil, badParameter("query.key", err.Error())
+		}
+	}
+	out, err := s.page(ctx, in.InPage, query)
+	if err == nil && len(out.Body.Events) == 0 {
+		_, _, err = s.tree(ctx, ns) // none of it, or no such namespace
+	}
+	return out, err
+}
+
+// page answers the events that query selects, one page of them.
+func (s *server) page(ctx context.Context, in InPage, query eventlog.Query) (*eventsOutput, error) {
+	if err := s.reachIn(ctx, in.InMin); err != nil {
+		return nil, err
+	}
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	query.After, query.Limit = in.After, in.Limit+1
+	recorded, err := s.log.Read(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	out := Events{Events: []Event{}, Head: head.Position}
+	if len(recorded) > in.Limit {
+		recorded = recorded[:in.Limit]
+		out.Next = recorded[in.Limit-1].Position
+	}
+	for _, rec := range recorded {
+		stored, err := events.Encode(rec.Event)
+		if err != nil {
+			return nil, err
+		}
+		out.Events = append(out.Events, Event{
+			Position: rec.Position, Namespace: rec.Namespace, Revision: rec.Revision, Type: stored.Type, Key: stored.Key,
+			Data: stored.Data, Actor: rec.Actor, Reason: rec.Reason, Time: rec.Time,
+		})
+	}
+	return &eventsOutput{Body: out}, nil
+}
+
+// treeIn returns the present tree of the namespace in the path, with all that the read asks to be included.
+func (s *server) treeIn(ctx context.Context, in InNamespace, min InMin) (events.Namespace, config.Tree, *config.Namespace, error) {
+	ns, err := in.namespace()
+	if err == nil {
+		err = s.reachIn(ctx, min)
+	}
+	if err != nil {
+		return "", config.Tree{}, nil, err
+	}
+	tree, own, err := s.tree(ctx, ns)
+	return ns, tree, own, err
+}
+
+// tree returns the present tree and in it the namespace, which must exist.
+func (s *server) tree(ctx context.Context, ns events.Namespace) (config.Tree, *config.Namespace, error) {
+	tree, err := s.log.Present(ctx, ns)
+	if err != nil {
+		return config.Tree{}, nil, err
+	}
+	own, ok := tree.Namespace(ns)
+	if !ok {
+		return config.Tree{}, nil, newProblem(ProblemNamespaceNotFound, fmt.Sprintf("namespace %s does not exist", ns))
+	}
+	return tree, own, nil
+}
+
+func (s *server) reachIn(ctx context.Context, in InMin) error {
+	wait, err := in.wait()
+	if err != nil {
+		return err
+	}
+	return s.reach(ctx, in.MinPosition, wait)
+}
+
+// reach returns when the log has reached min.
+func (s *server) reach(ctx context.Context, min events.Position, wait time.Duration) error {
+	if min == 0 {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	defer context.AfterFunc(draining(ctx), cancel)()
+	err := s.log.Await(waiting, min)
+	if err == nil || waiting.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	if draining(ctx).Err() != nil {
+		return newProblem(ProblemUnavailable, "this server is shutting down; ask another")
+	}
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	p := newProblem(ProblemNotReached, fmt.Sprintf("waited %s for position %d; the log ends at %d", wait, min, head.Position))
+	p.Position = head.Position
+	return p
+}

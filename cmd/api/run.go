@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/internal/daemon"
+)
+
+type settings struct {
+	daemon.Settings
+	hosts                []string
+	allowUnauthenticated bool
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	set, err := parse(args, getenv, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if set.Healthcheck {
+		return set.CheckReady(ctx)
+	}
+	logger, err := set.Logger(stderr)
+	if err != nil {
+		return err
+	}
+	ln, err := set.listen()
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	return set.serve(ctx, ln, logger)
+}
+
+func parse(args []string, getenv func(string) string, stderr io.Writer) (*settings, error) {
+	set := &settings{}
+	fs := flag.NewFlagSet("api", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	set.Define(fs, "127.0.0.1:8080")
+	fs.BoolVar(&set.allowUnauthenticated, "allow-unauthenticated", false,
+		"listen on an address that is not loopback, though whoever reaches it may read and write everything")
+	fs.Func("hosts", "further `names`, joined by commas, that the Host of a request to a loopback address may have", func(names string) error {
+		set.hosts = strings.Split(strings.ToLower(names), ",")
+		return nil
+	})
+	return set, daemon.Parse(fs, args, getenv)
+}
+
+// listen refuses what others than this machine can reach: there is no authentication yet.
+func (set *settings) listen() (net.Listener, error) {
+	addr, err := net.ResolveTCPAddr("tcp", set.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if !addr.IP.IsLoopback() && !set.allowUnauthenticated {
+		return nil, fmt.Errorf("--listen %s: whoever reaches this address could read and write everything, as there is no authentication yet; "+
+			"listen on 127.0.0.1, or pass --allow-unauthenticated if only those who may do so can reach it", set.Listen)
+	}
+	ln, err := net.ListenTCP("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	return ln, nil
+}
+
+func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Logger) error {
+	log, err := set.OpenLog(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts}
+	if set.Redis == "" {
+		logger.Warn("no --redis: values are read from the log")
+	} else {
+		var rdb redis.UniversalClient
+		if rdb, err = set.OpenRedis(); err != nil {
+			return err
+		}
+		defer rdb.Close()
+		cfg.Redis = rdb
+	}
+	logger.Info("serving", "address", ln.Addr().String())
+	return api.Serve(ctx, ln, api.New(cfg), logger)
+}
