@@ -2,7 +2,12 @@ package readmodel
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -12,96 +17,197 @@ import (
 // Entry is an effective value and where it comes from.
 type Entry = view.Entry
 
-// Config configures a [Reader].
+// ErrClosed is returned by what waits on a reader that is closed.
+var ErrClosed = errors.New("reader is closed")
+
+// Config configures a [Reader]. One of Redis and Source is required.
 type Config struct {
 	// Redis is where the views are: a URL as in internal/redisurl (single server, cluster, sentinel).
 	Redis string
-	// Source replaces Redis, for tests and other ways to read. Default: the Redis source of the URL above.
+	// Source replaces Redis, for tests and other ways to read. The reader closes it.
 	Source Source
 	// Logger gets state changes, never values. Default: slog.Default.
 	Logger *slog.Logger
 }
 
-// Reader is a live view of one namespace. Its methods may be called concurrently.
-type Reader struct{}
+// Reader is a live view of one namespace. Its methods may be called concurrently. A nil Reader has no values.
+type Reader struct {
+	namespace events.Namespace
+	source    Source
+	log       *slog.Logger
+	opened    time.Time
 
-// Open loads the view of ns and follows it. It waits, within ctx, until the first snapshot is there: a namespace whose
-// view is not yet projected is waited for. The reader lives until Close, not until ctx ends.
-func Open(ctx context.Context, ns string, cfg Config) (*Reader, error) { panic("unwritten") }
+	ctx       context.Context // ends at Close
+	cancel    context.CancelFunc
+	following sync.WaitGroup
+	close     func() error
 
-// Close ends following and waits for it; reads go on answering from the last snapshot.
-func (r *Reader) Close() error { panic("unwritten") }
+	snapshot atomic.Pointer[Snapshot]
+	asked    chan struct{} // see Sink.Asked
+	ready    chan struct{} // closed when there is a snapshot and its state is known
+
+	mu        sync.Mutex // guards what is below, and that snapshot, head and listeners move together
+	state     State      // empty: not known yet
+	trouble   error
+	contact   time.Time
+	head      events.Position // last known end of the log
+	confirmed events.Position // nothing up to here is missing
+	resyncs   int
+	moved     chan struct{} // closed when more is shown or confirmed; nil: nobody waits
+	listeners map[*listener]struct{}
+}
+
+// Open loads the view of ns and follows it. It waits, within ctx, until the first snapshot is there: a source that is
+// down and a namespace whose view is not yet projected are waited for, so give ctx a deadline. The error then says what
+// was missing. The reader lives until Close, not until ctx ends.
+func Open(ctx context.Context, ns string, cfg Config) (*Reader, error) {
+	namespace, err := events.ParseNamespace(ns)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	source := cfg.Source
+	if source == nil {
+		if source, err = newRedisSource(cfg.Redis, cfg.Logger); err != nil {
+			return nil, fmt.Errorf("open %s: %w", namespace, err)
+		}
+	}
+	r := newReader(namespace, source, cfg.Logger)
+	r.following.Go(r.follow)
+	select {
+	case <-r.ready:
+		return r, nil
+	case <-ctx.Done():
+	}
+	trouble := r.Status().Err
+	if err := r.Close(); err != nil {
+		trouble = errors.Join(trouble, err)
+	}
+	if trouble == nil {
+		trouble = fmt.Errorf("%s has not answered", source.Name())
+	}
+	return nil, fmt.Errorf("open %s: %w: %w", namespace, ctx.Err(), trouble)
+}
+
+func newReader(ns events.Namespace, source Source, log *slog.Logger) *Reader {
+	r := &Reader{
+		namespace: ns, source: source, log: log, opened: time.Now(),
+		asked: make(chan struct{}, 1), ready: make(chan struct{}), listeners: map[*listener]struct{}{},
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.close = sync.OnceValue(func() error {
+		r.cancel()
+		err := r.source.Close()
+		r.following.Wait()
+		return err
+	})
+	return r
+}
+
+// Close ends following and waits for it, closes the source, and wakes whoever waits. Reads go on answering from the last
+// snapshot. It may be called more than once.
+func (r *Reader) Close() error { return r.close() }
 
 // Snapshot returns the newest snapshot. It is one atomic load.
-func (r *Reader) Snapshot() *Snapshot { panic("unwritten") }
-
-// Get returns the effective value of key in the newest snapshot.
-func (r *Reader) Get(key string) (Entry, bool) { panic("unwritten") }
-
-// WaitFor returns when the reader shows everything up to pos, also if pos is another namespace's, or with ctx's error.
-func (r *Reader) WaitFor(ctx context.Context, pos events.Position) error { panic("unwritten") }
-
-// OnChange calls fn for every change set that becomes visible from now on, in order, from one goroutine of the reader's
-// own; a slow fn delays later calls and never the values. The returned function ends it.
-func (r *Reader) OnChange(fn func(Changed)) (stop func()) { panic("unwritten") }
-
-// Changed is a change set that has become visible: what was, what is, who, why.
-type Changed struct {
-	Namespace      events.Namespace
-	Epoch          string
-	Position       events.Position
-	Revision       events.Revision  // of Namespace
-	Origin         events.Namespace // whose change set it was: Namespace or an ancestor
-	OriginRevision events.Revision
-	Actor          string // empty after a resync, when what happened in between is known only as a whole
-	Reason         string
-	Time           time.Time
-	Resynced       bool // the view was loaded anew; Changes is the difference to the snapshot before
-	Changes        []ChangedKey
+func (r *Reader) Snapshot() *Snapshot {
+	if r == nil {
+		return nil
+	}
+	return r.snapshot.Load()
 }
 
-// ChangedKey is one key's change. Nil: no effective value.
-type ChangedKey struct {
-	Key events.Key
-	Old *Entry
-	New *Entry
+// Get returns the effective value of key in the newest snapshot; false: it has none. Reads that must agree with each
+// other belong on one [Reader.Snapshot].
+func (r *Reader) Get(key string) (Entry, bool) { return r.Snapshot().Get(key) }
+
+// askEvery is how often a waiter reminds the source that it waits.
+const askEvery = 20 * time.Millisecond
+
+// WaitFor returns when the reader shows everything up to pos, also if pos is another namespace's. It fails with ctx's
+// error, saying how far the reader is, or with [ErrClosed]. A position of the reader's own namespace is seen the moment
+// it is applied; for another's the source is asked every few tens of milliseconds.
+func (r *Reader) WaitFor(ctx context.Context, pos events.Position) error {
+	var again *time.Ticker
+	for {
+		shown, moved := r.progress()
+		if shown >= pos {
+			return nil
+		}
+		select {
+		case r.asked <- struct{}{}:
+		default:
+		}
+		if again == nil {
+			again = time.NewTicker(askEvery)
+			defer again.Stop()
+		}
+		select {
+		case <-moved:
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for position %d, at %d: %w", pos, shown, ctx.Err())
+		case <-r.ctx.Done():
+			return fmt.Errorf("wait for position %d, at %d: %w", pos, shown, ErrClosed)
+		}
+	}
 }
 
-// State is where a reader's values come from at the moment.
-type State string
+// progress returns up to where nothing is missing, and a channel that is closed when that moves.
+func (r *Reader) progress() (events.Position, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.moved == nil {
+		r.moved = make(chan struct{})
+	}
+	return max(r.Snapshot().Position(), r.confirmed), r.moved
+}
+
+// follow keeps the source following until Close.
+func (r *Reader) follow() {
+	for tries := 0; ; tries++ {
+		began, before := time.Now(), r.Snapshot()
+		err := r.source.Follow(r.ctx, r.namespace, r.have(), sink{r})
+		if r.ctx.Err() != nil {
+			return
+		}
+		if r.Snapshot() != before || time.Since(began) > maxPause {
+			tries = 0 // it worked for a while
+		}
+		r.lost(err)
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-time.After(pause(tries)):
+		}
+	}
+}
 
 const (
-	Live  State = "live"  // the source answers and everything it has is shown
-	Stale State = "stale" // the source does not answer, or its view is absent; memory is served
+	minPause = 50 * time.Millisecond
+	maxPause = 2 * time.Second
 )
 
-// Status says how fresh the reader is.
-type Status struct {
-	Namespace   events.Namespace
-	State       State
-	Source      string // name of the source
-	Epoch       string
-	Position    events.Position // shown
-	Revision    events.Revision
-	Head        events.Position // last known end of the log
-	LastContact time.Time       // when the source last answered
-	Age         time.Duration   // since LastContact; 0 while live
-	Keys        int
-	Resyncs     int   // times the view had to be loaded anew
-	Err         error // why the reader is not live
+// pause is how long to wait before trying again after some tries in vain: longer each time, and never the same for all
+// of the readers that lost their Redis at one moment.
+func pause(tries int) time.Duration {
+	top := min(minPause<<min(tries, 10), maxPause)
+	return top/2 + rand.N(top/2)
 }
 
-// Status may be called at any time.
-func (r *Reader) Status() Status { panic("unwritten") }
+func (r *Reader) have() view.Head {
+	s := r.Snapshot()
+	return view.Head{Epoch: s.Epoch(), Position: s.Position(), Revision: s.Revision(), Keys: s.Len()}
+}
 
-// Snapshot is an immutable view at one position.
-type Snapshot struct{}
-
-func (s *Snapshot) Namespace() events.Namespace { panic("unwritten") }
-func (s *Snapshot) Epoch() string               { panic("unwritten") }
-func (s *Snapshot) Position() events.Position   { panic("unwritten") }
-func (s *Snapshot) Revision() events.Revision   { panic("unwritten") }
-func (s *Snapshot) Len() int                    { panic("unwritten") }
-
-// Get returns the effective value of key. It does not allocate.
-func (s *Snapshot) Get(key string) (Entry, bool) { panic("unwritten") }
+// lost notes that the source does not follow any more.
+func (r *Reader) lost(err error) {
+	if err == nil {
+		err = fmt.Errorf("%s has stopped to follow", r.source.Name())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setStale(err)
+	r.settle()
+}

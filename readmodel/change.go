@@ -1,0 +1,160 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+// Changed is a change that has become visible: what was, what is, who, why. As a rule it is one change set.
+//
+// With Resynced it is several change sets at once, or a view that was loaded anew: Changes is then the difference between
+// the snapshot that was shown to the listener last and the one at Position, and Origin, OriginRevision, Actor, Reason and
+// Time are empty, since they are known of none of the changes by itself.
+type Changed struct {
+	Namespace      events.Namespace
+	Epoch          string
+	Position       events.Position
+	Revision       events.Revision  // of Namespace
+	Origin         events.Namespace // whose change set it was: Namespace or an ancestor
+	OriginRevision events.Revision
+	Actor          string
+	Reason         string
+	Time           time.Time
+	Resynced       bool
+	Changes        []ChangedKey // sorted by key; the listener's own
+}
+
+// ChangedKey is one key's change. Nil: no effective value.
+type ChangedKey struct {
+	Key events.Key
+	Old *Entry
+	New *Entry
+}
+
+// maxWaiting is how many change sets wait for a listener before they are merged into one.
+const maxWaiting = 64
+
+// OnChange calls fn for every change set that becomes visible from now on, in order, from one goroutine of its own; a
+// slow fn delays its own later calls and never the values or another listener. When 64 change sets wait for it they
+// become one that says Resynced: nothing is missing from the difference, only who and why.
+//
+// To miss nothing, call OnChange first and take a [Reader.Snapshot] then; changes up to its position may come again.
+//
+// A panic in fn is logged, without its text, and the next change is delivered as usual. No call starts after stop or
+// Close has returned, except one that was about to; fn may call either.
+func (r *Reader) OnChange(fn func(Changed)) (stop func()) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	l := &listener{fn: fn, log: r.log, wake: make(chan struct{}, 1)}
+	r.mu.Lock()
+	r.listeners[l] = struct{}{}
+	r.mu.Unlock()
+	go l.run(ctx)
+	return func() {
+		cancel()
+		r.mu.Lock()
+		delete(r.listeners, l)
+		r.mu.Unlock()
+	}
+}
+
+// step leads from one snapshot to a later one.
+type step struct {
+	before, after *Snapshot
+	changeSet     *view.ChangeSet // nil: more than one, or a view loaded anew
+}
+
+// inPlace says that the same view was loaded again.
+func (s step) inPlace() bool {
+	return s.before.epoch == s.after.epoch && s.before.position == s.after.position
+}
+
+func (s step) changed() Changed {
+	c := Changed{
+		Namespace: s.after.namespace, Epoch: s.after.epoch, Position: s.after.position, Revision: s.after.revision,
+	}
+	cs := s.changeSet
+	if cs == nil {
+		c.Resynced, c.Changes = true, difference(s.before, s.after)
+		return c
+	}
+	c.Origin, c.OriginRevision = cs.Origin, cs.OriginRevision
+	c.Actor, c.Reason, c.Time = cs.Actor, cs.Reason, cs.Time
+	for _, ch := range cs.Changes {
+		c.Changes = append(c.Changes, ChangedKey{Key: ch.Key, Old: s.before.entry(ch.Key), New: s.after.entry(ch.Key)})
+	}
+	return c
+}
+
+// listener hands steps to a function, at the function's own pace.
+type listener struct {
+	fn   func(Changed)
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiting []step // at most maxWaiting
+}
+
+// add never blocks.
+func (l *listener) add(s step) {
+	l.mu.Lock()
+	if len(l.waiting) == maxWaiting {
+		s = step{before: l.waiting[0].before, after: s.after}
+		clear(l.waiting)
+		l.waiting = l.waiting[:0]
+	}
+	l.waiting = append(l.waiting, s)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *listener) take() (s step, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		return step{}, false
+	}
+	s = l.waiting[0]
+	l.waiting[0] = step{} // it keeps snapshots
+	l.waiting = l.waiting[1:]
+	return s, true
+}
+
+func (l *listener) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		}
+		for ctx.Err() == nil {
+			s, ok := l.take()
+			if !ok {
+				break
+			}
+			l.call(s)
+		}
+	}
+}
+
+func (l *listener) call(s step) {
+	defer func() {
+		if p := recover(); p != nil { // its text may hold a value
+			l.log.Error("listener panicked", "namespace", s.after.namespace, "position", s.after.position,
+				"panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		}
+	}()
+	if c := s.changed(); !s.inPlace() || len(c.Changes) > 0 {
+		l.fn(c)
+	}
+}

@@ -1,0 +1,167 @@
+package readmodel
+
+import (
+	"cmp"
+	"iter"
+	"log/slog"
+	"slices"
+
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/internal/pmap"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+// Snapshot is an immutable view at one position. Hold it for as long as several reads must agree; it never changes, and
+// shares its memory with the snapshots before and after. A nil Snapshot is empty.
+type Snapshot struct {
+	namespace events.Namespace
+	epoch     string
+	position  events.Position
+	revision  events.Revision
+	items     *pmap.Map[events.Key, *item]
+	log       *slog.Logger // of the reader; told once of a value that a typed key refuses
+}
+
+// item is an entry with what typed keys have decoded from it. Snapshots share items that did not change.
+type item struct {
+	Entry
+	decoded decodings
+}
+
+// Snapshot returns s itself, so that a typed key reads a snapshot as it reads a reader.
+func (s *Snapshot) Snapshot() *Snapshot { return s }
+
+// Namespace is whose view this is.
+func (s *Snapshot) Namespace() events.Namespace {
+	if s == nil {
+		return ""
+	}
+	return s.namespace
+}
+
+// Epoch is the identity of the history that Position counts in.
+func (s *Snapshot) Epoch() string {
+	if s == nil {
+		return ""
+	}
+	return s.epoch
+}
+
+// Position is that of the last change set shown.
+func (s *Snapshot) Position() events.Position {
+	if s == nil {
+		return 0
+	}
+	return s.position
+}
+
+// Revision is the namespace's own at Position.
+func (s *Snapshot) Revision() events.Revision {
+	if s == nil {
+		return 0
+	}
+	return s.revision
+}
+
+// Len is the number of keys that have an effective value.
+func (s *Snapshot) Len() int {
+	if s == nil {
+		return 0
+	}
+	return s.items.Len()
+}
+
+// Get returns the effective value of key; false: it has none. It does not allocate.
+func (s *Snapshot) Get(key string) (Entry, bool) {
+	if it := s.item(events.Key(key)); it != nil {
+		return it.Entry, true
+	}
+	return Entry{}, false
+}
+
+// All yields the effective values, sorted by key; the sorting costs what it costs, once a call.
+func (s *Snapshot) All() iter.Seq2[events.Key, Entry] {
+	return func(yield func(events.Key, Entry) bool) {
+		if s == nil {
+			return
+		}
+		keys := make([]events.Key, 0, s.Len())
+		for key := range s.items.All() {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
+			if !yield(key, s.item(key).Entry) {
+				return
+			}
+		}
+	}
+}
+
+// item returns what s holds at key, or nil.
+func (s *Snapshot) item(key events.Key) *item {
+	if s == nil {
+		return nil
+	}
+	it, _ := s.items.Get(key)
+	return it
+}
+
+// entry returns a copy of the entry at key, which a listener may keep or change, or nil.
+func (s *Snapshot) entry(key events.Key) *Entry {
+	it := s.item(key)
+	if it == nil {
+		return nil
+	}
+	e := it.Entry
+	return &e
+}
+
+// replaced returns a snapshot of a view that was loaded anew. Entries that are as they were keep their items, and with
+// them what was decoded.
+func (s *Snapshot) replaced(head view.Head, entries map[events.Key]Entry) *Snapshot {
+	var none *pmap.Map[events.Key, *item]
+	edit := none.Edit()
+	for key, e := range entries {
+		it := s.item(key)
+		if it == nil || it.Entry != e {
+			it = &item{Entry: e}
+		}
+		edit.Set(key, it)
+	}
+	return s.next(head.Epoch, head.Position, head.Revision, edit.Map())
+}
+
+// applied returns the snapshot after cs.
+func (s *Snapshot) applied(cs *view.ChangeSet) *Snapshot {
+	edit := s.items.Edit()
+	for _, c := range cs.Changes {
+		if c.Entry == nil {
+			edit.Delete(c.Key)
+		} else {
+			edit.Set(c.Key, &item{Entry: *c.Entry})
+		}
+	}
+	return s.next(cs.Epoch, cs.Position, cs.Revision, edit.Map())
+}
+
+func (s *Snapshot) next(epoch string, pos events.Position, rev events.Revision, items *pmap.Map[events.Key, *item]) *Snapshot {
+	return &Snapshot{namespace: s.namespace, epoch: epoch, position: pos, revision: rev, items: items, log: s.log}
+}
+
+// difference lists the keys whose entries differ, sorted.
+func difference(before, after *Snapshot) []ChangedKey {
+	var changes []ChangedKey
+	for key, it := range after.items.All() {
+		if old := before.item(key); old != it && (old == nil || old.Entry != it.Entry) {
+			changes = append(changes, ChangedKey{Key: key, Old: before.entry(key), New: after.entry(key)})
+		}
+	}
+	for key := range before.items.All() {
+		if after.item(key) == nil {
+			changes = append(changes, ChangedKey{Key: key, Old: before.entry(key)})
+		}
+	}
+	slices.SortFunc(changes, func(a, b ChangedKey) int { return cmp.Compare(a.Key, b.Key) })
+	return changes
+}
