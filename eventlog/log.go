@@ -3,133 +3,194 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"time"
 
-	"github.com/holdfast-config/holdfast/config"
-	"github.com/holdfast-config/holdfast/events"
-)
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
-var (
-	// ErrUnknown: the answer to COMMIT was lost or did not come in time; the events may be stored or not.
-	ErrUnknown = errors.New("outcome unknown: the database's answer was lost; post again with the same idempotency key to learn it")
-	// ErrKeyReused: the idempotency key was used for another request.
-	ErrKeyReused = errors.New("idempotency key was used for another request")
-	// ErrBusy: more change sets wait than the appender takes; nothing was stored; try again later.
-	ErrBusy = errors.New("too many change sets are waiting")
-	// ErrUnavailable: Postgres can not be reached; nothing was stored.
-	ErrUnavailable = errors.New("database unavailable")
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/migrations"
 )
 
 // Config configures a [Log]. Its zero value works, but for URL.
 type Config struct {
 	URL        string        // postgres:// URL or key=value string of the application's role
 	Logger     *slog.Logger  // default: slog.Default
-	PoolSize   int           // connections; default 8
+	PoolSize   int           // connections for reads; default 8. The appender, each Tail and each Lead have one of their own
 	Timeout    time.Duration // for one transaction or read; default 10 s
 	Poll       time.Duration // how often Tail looks without a hint; default 1 s
 	MaxWaiting int           // change sets that may wait; more are ErrBusy; default 4096
 	CacheKeys  int           // keys of folded trees kept in memory; default 1,000,000
 }
 
+func (cfg Config) withDefaults() Config {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&cfg.PoolSize, 8}, {&cfg.MaxWaiting, 4096}, {&cfg.CacheKeys, 1_000_000}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	if cfg.Poll <= 0 {
+		cfg.Poll = time.Second
+	}
+	return cfg
+}
+
 // Log is the log of events. Its methods may be called concurrently.
-type Log struct{}
+type Log struct {
+	cfg      Config
+	pool     *pgxpool.Pool
+	appender *appender
+	stop     context.CancelFunc // ends what runs in the background
+	running  sync.WaitGroup
+}
 
 // Open connects, checks that the schema is the one this program needs (else the error says to run the migrations), and
 // starts the appender. Close ends it.
-func Open(ctx context.Context, cfg Config) (*Log, error) { panic("unwritten") }
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	cfg = cfg.withDefaults()
+	pc, err := poolConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{cfg: cfg, pool: pool}
+	if err := l.checkSchema(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	l.appender = newAppender(l)
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.running.Go(l.appender.run)
+	l.running.Go(func() { l.pruneHourly(ctx) })
+	return l, nil
+}
 
-// Close refuses new change sets with ErrBusy, waits for the batch under way and closes all connections.
-func (l *Log) Close() { panic("unwritten") }
+// poolConfig is how every connection of the log is made.
+func poolConfig(cfg Config) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		// The cause may repeat the URL, password and all.
+		return nil, errors.New("open log: the database's URL is neither a postgres:// URL nor a key=value string")
+	}
+	pc.MaxConns = int32(cfg.PoolSize)
+	pc.PingTimeout = cfg.Timeout
+	cc := pc.ConnConfig
+	if cc.ConnectTimeout == 0 || cc.ConnectTimeout > cfg.Timeout {
+		cc.ConnectTimeout = cfg.Timeout
+	}
+	if cc.ValidateConnect == nil {
+		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // never a replica
+	}
+	// The server gives up first, so that its answer, and not silence, says that nothing was stored. A process that is
+	// stopped while it holds the head row's lock must not stop the others.
+	patience := strconv.FormatInt((cfg.Timeout * 4 / 5).Milliseconds(), 10)
+	for name, value := range map[string]string{
+		"statement_timeout":                   patience,
+		"idle_in_transaction_session_timeout": strconv.FormatInt((cfg.Timeout / 2).Milliseconds(), 10),
+		"default_transaction_isolation":       "read committed",
+		// Every read here is meant to follow an index, whether the table has statistics or not.
+		"enable_seqscan": "off",
+		"jit":            "off",
+	} {
+		cc.RuntimeParams[name] = value
+	}
+	if cc.RuntimeParams["application_name"] == "" {
+		cc.RuntimeParams["application_name"] = "holdfast"
+	}
+	return pc, nil
+}
+
+func (l *Log) checkSchema(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	var version int64
+	err := l.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+migrations.VersionTable).Scan(&version)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == undefinedTable {
+		err = nil
+	}
+	switch {
+	case err != nil:
+		return readError(ctx, err)
+	case version < migrations.Newest:
+		return fmt.Errorf("the database's schema has version %d, this program needs %d: run the migrations", version, migrations.Newest)
+	case version > migrations.Newest:
+		return fmt.Errorf("the database's schema has version %d, this program knows %d: upgrade the program", version, migrations.Newest)
+	}
+	return nil
+}
+
+// Close refuses new change sets with ErrBusy, waits for the batch under way and closes all connections. Tail and Lead
+// end with their contexts: end those first.
+func (l *Log) Close() {
+	l.appender.close()
+	l.stop()
+	l.running.Wait()
+	l.pool.Close()
+}
 
 // Ping reports whether Postgres answers.
-func (l *Log) Ping(ctx context.Context) error { panic("unwritten") }
+func (l *Log) Ping(ctx context.Context) error {
+	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	return readError(ctx, l.pool.Ping(read))
+}
 
 // Head is where the log ends.
 type Head struct {
 	Epoch    string          // identity of this history, a UUID
 	Position events.Position // of the last event; 0: none
-	Time     time.Time       // of the last event
+	Time     time.Time       // of the last event; if there is none, when the log was made
+}
+
+const selectHead = `
+	SELECT epoch::text, position, at
+	FROM head`
+
+func scanHead(row pgx.Row) (h Head, err error) {
+	err = row.Scan(&h.Epoch, &h.Position, &h.Time)
+	h.Time = h.Time.UTC()
+	return h, err
 }
 
 // Head returns where the log ends now.
-func (l *Log) Head(ctx context.Context) (Head, error) { panic("unwritten") }
-
-// Request is a change set to append, but for the decision.
-type Request struct {
-	Namespace events.Namespace
-	Actor     string
-	Reason    string
-	Receipt   *Receipt // nil: no idempotent retry
+func (l *Log) Head(ctx context.Context) (Head, error) {
+	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	h, err := scanHead(l.pool.QueryRow(read, selectHead))
+	return h, readError(ctx, err)
 }
 
-// Receipt makes a retry of the same request find the answer of the first. Kept for at least 7 days.
-type Receipt struct {
-	Principal string   // whose keys these are
-	Key       string   // the Idempotency-Key, 1 to 255 bytes
-	Hash      [32]byte // SHA-256 of the request
+// connect makes a connection of its own for a caller that keeps it.
+func (l *Log) connect(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	return pgx.ConnectConfig(ctx, l.pool.Config().ConnConfig)
 }
 
-// Decide returns the events that a change set causes in t, none if it changes nothing, or why it is refused. It is
-// called with the tree that has everything before the change set, perhaps several times, from one goroutine at a time.
-type Decide func(t config.Tree) ([]events.Event, error)
-
-// Appended is the answer to a change set that was accepted.
-type Appended struct {
-	Namespace events.Namespace
-	Revision  events.Revision // after the change set; unchanged if it had no events
-	Position  events.Position // of its last event; if it had none, that up to which it was decided
-	Events    int
-	Time      time.Time
-	Replayed  bool // answered from a receipt
-}
-
-// Append decides and appends. Errors are decide's own, or those of this package.
-func (l *Log) Append(ctx context.Context, req Request, decide Decide) (Appended, error) {
-	panic("unwritten")
-}
-
-// Load folds the tree that ns belongs to, from the events up to and including at (0: all). It costs by the keys, not by
-// the length of their history.
-func (l *Log) Load(ctx context.Context, ns events.Namespace, at events.Position) (config.Tree, error) {
-	panic("unwritten")
-}
-
-// Present is Load of now, from the appender's memory brought up to date where it can.
-func (l *Log) Present(ctx context.Context, ns events.Namespace) (config.Tree, error) {
-	panic("unwritten")
-}
-
-// Namespaces lists the namespaces that exist, sorted, those after the given one, at most limit.
-func (l *Log) Namespaces(ctx context.Context, after events.Namespace, limit int) ([]events.Namespace, error) {
-	panic("unwritten")
-}
-
-// Query selects events. The zero Query is all of them from the start.
-type Query struct {
-	Namespace events.Namespace // empty: all
-	Key       events.Key       // empty: all; needs Namespace
-	After     events.Position  // exclusive
-	Until     events.Position  // inclusive; 0: no end
-	Limit     int              // default and maximum 10,000
-}
-
-// Read returns events in the order of their positions.
-func (l *Log) Read(ctx context.Context, q Query) ([]events.Recorded, error) { panic("unwritten") }
-
-// Tail calls fn with the events after the given position, as they come, in order and in whole change sets, until ctx
-// ends or fn fails; it returns that error. It reconnects by itself. fn is called with no events when Tail has looked and
-// there is nothing new (at least every Poll), so that the caller knows it is up to date with head.
-func (l *Log) Tail(ctx context.Context, after events.Position, fn func(evs []events.Recorded, head Head) error) error {
-	panic("unwritten")
-}
-
-// Await returns when the log has reached pos, or with ctx's error.
-func (l *Log) Await(ctx context.Context, pos events.Position) error { panic("unwritten") }
-
-// Lead elects one process at a time: it waits until it holds the session lock, counts a new term, and calls lead with a
-// context that ends as soon as the lock is lost. A process that stops answering for more than 5 s loses the lock, by
-// the server's own clock. It returns lead's error, or ctx's.
-func (l *Log) Lead(ctx context.Context, lead func(ctx context.Context, term int64) error) error {
-	panic("unwritten")
+// disconnect closes conn without waiting long for a server that hangs.
+func disconnect(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conn.Close(ctx)
+	select {
+	case <-conn.PgConn().CleanupDone(): // its goroutines have ended
+	case <-ctx.Done():
+	}
 }

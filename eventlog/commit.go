@@ -1,0 +1,341 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/holdfast-config/holdfast/events"
+)
+
+// channel is where the end of the log is notified.
+const channel = "holdfast_events"
+
+// appendBatch moves the head if it is still where the batch was decided, and inserts the events and receipts: all in one
+// statement, so that it is one round trip. No row comes back if the head is elsewhere; nothing is inserted then.
+const appendBatch = `
+	WITH moved AS (
+	    UPDATE head
+	    SET position = position + $3,
+	        at = CASE WHEN $3 > 0 THEN greatest(at, clock_timestamp()) ELSE at END
+	    WHERE position = $1 AND epoch = $2::uuid
+	    RETURNING position, at
+	), appended AS (
+	    INSERT INTO events (position, namespace, revision, type, key, data, actor, reason, at)
+	    SELECT $1 + e.n, e.namespace, e.revision, e.type, nullif(e.key, ''), e.data::json, e.actor, e.reason, moved.at
+	    FROM moved, unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+	        WITH ORDINALITY AS e (namespace, revision, type, key, data, actor, reason, n)
+	), kept AS (
+	    INSERT INTO receipts (principal, key, hash, namespace, revision, position, events, at)
+	    SELECT r.principal, r.key, r.hash, r.namespace, r.revision, r.position, r.events, moved.at
+	    FROM moved, unnest($11::text[], $12::text[], $13::bytea[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[])
+	        AS r (principal, key, hash, namespace, revision, position, events)
+	)
+	SELECT position, at, CASE WHEN $3 > 0 THEN pg_notify('` + channel + `', position::text) END
+	FROM moved`
+
+// statements are prepared when the appender connects, so that what fails later is the execution, and it alone.
+var statements = map[string]string{
+	"append":   appendBatch,
+	"head":     selectHead,
+	"receipts": selectReceipts,
+	"after":    selectAfter,
+	"begin":    `BEGIN ISOLATION LEVEL READ COMMITTED`,
+	"commit":   `COMMIT`,
+	"lock": selectHead + `
+	FOR UPDATE`,
+	"since": `
+	SELECT ` + columns + `
+	FROM events
+	WHERE position > $2 AND position <= $3
+	  AND (namespace = $1 OR namespace >= $1 || '.' AND namespace < $1 || '/')
+	ORDER BY position`,
+}
+
+// append decides postings whose trees are at hand, stores what comes of it and answers.
+func (a *appender) append(ps []*posting) {
+	if a.contended {
+		a.appendLocked(ps)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+	defer cancel()
+	b := a.decide(ps, nil)
+	if b.refusesRetries() {
+		found, err := a.lookUp(ctx, b.postings())
+		if err != nil {
+			a.broken(b.postings(), nil, err, judgeRead(err))
+			return
+		}
+		b = a.decide(b.postings(), found)
+	}
+	end, answered, err := a.commit(ctx, b)
+	switch {
+	case err == nil && answered:
+		a.settle(b, end)
+	case err == nil, violates(err, "receipts_key"):
+		a.appendLocked(b.postings())
+	default:
+		a.broken(b.postings(), b, err, judge(err, answered))
+	}
+}
+
+// refusesRetries says whether something was refused that may be the retry of what was accepted before. What is accepted
+// meets its receipt when it is inserted; what is refused has to look.
+func (b *batch) refusesRetries() bool {
+	for _, d := range b.decisions {
+		if d.err != nil && d.Receipt != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *appender) lookUp(ctx context.Context, ps []*posting) (receipts, error) {
+	rows, err := a.conn.Query(ctx, "receipts", wanted(ps)...)
+	if err != nil {
+		return nil, err
+	}
+	return scanReceipts(rows)
+}
+
+// commit stores the batch if the head is still where it was decided, and says whether it was. If there is nothing to
+// store, it only asks: what changes nothing, and what is refused, is decided against the present too.
+func (a *appender) commit(ctx context.Context, b *batch) (end Head, moved bool, err error) {
+	if !b.stores() {
+		end, err = scanHead(a.conn.QueryRow(ctx, "head"))
+		return end, err == nil && end.Epoch == a.head.Epoch && end.Position == b.base, err
+	}
+	rows, err := a.conn.Query(ctx, "append", b.arguments(a.head.Epoch)...)
+	if err != nil {
+		return end, false, err
+	}
+	end.Epoch = a.head.Epoch
+	_, err = pgx.ForEachRow(rows, []any{&end.Position, &end.Time, nil}, func() error {
+		moved = true
+		return nil
+	})
+	end.Time = end.Time.UTC()
+	return end, moved, err
+}
+
+// arguments are those of appendBatch.
+func (b *batch) arguments(epoch string) []any {
+	r, k := &b.rows, &b.kept
+	return []any{
+		b.base, epoch, len(b.recorded),
+		r.namespaces, r.revisions, r.types, r.keys, r.data, r.actors, r.reasons,
+		k.principals, k.keys, k.hashes, k.namespaces, k.revisions, k.positions, k.events,
+	}
+}
+
+// settle folds what is stored into the trees and answers.
+func (a *appender) settle(b *batch, end Head) {
+	a.used = time.Now()
+	a.head = end
+	for i := range b.recorded {
+		b.recorded[i].Time = end.Time
+	}
+	a.trees.evolve(b.recorded)
+	for _, d := range b.decisions {
+		switch {
+		case d.decide == nil:
+			d.tree = a.trees.get(d.Namespace().Root())
+		case d.err == nil && !d.Replayed:
+			d.Time = end.Time
+		}
+		a.reply(d.posting, d.answer)
+	}
+}
+
+// appendLocked is append for when another process may have written: it locks the head row, reads what is new, decides
+// and stores. Nobody can come between, so that it is done after one try.
+func (a *appender) appendLocked(ps []*posting) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+	defer cancel()
+	found, err := a.lock(ctx, ps)
+	if err != nil {
+		a.broken(ps, nil, err, a.rollback(ctx, judgeRead(err)))
+		return
+	}
+	b := a.decide(ps, found)
+	end, err := a.commitLocked(ctx, b)
+	if err != nil {
+		a.broken(b.postings(), b, err, a.rollback(ctx, judge(err, true)))
+		return
+	}
+	a.settle(b, end)
+}
+
+// errRestart says that what the appender holds is void: the log has another epoch, or is too far ahead to be caught up with.
+var errRestart = errors.New("the log is another, or far ahead: load it anew")
+
+// Limits on what is read while the head row is locked, and on catching up before it is cheaper to load anew.
+const (
+	maxLockedRead = 2_000
+	maxCatchUp    = 100_000
+)
+
+// lock begins a transaction, locks the head row, brings the trees up to it and looks up the receipts. What is far behind
+// is brought nearer without the lock first.
+func (a *appender) lock(ctx context.Context, ps []*posting) (receipts, error) {
+	for {
+		var (
+			end   Head
+			evs   []events.Recorded
+			found receipts
+		)
+		// The second statement sees what was committed before the first got its lock: READ COMMITTED.
+		var pipeline pgx.Batch
+		pipeline.Queue("begin")
+		pipeline.Queue("lock").QueryRow(func(row pgx.Row) (err error) {
+			end, err = scanHead(row)
+			return err
+		})
+		pipeline.Queue("after", a.head.Position, endOfLog, maxLockedRead).Query(func(rows pgx.Rows) (err error) {
+			evs, err = collect(rows)
+			return err
+		})
+		pipeline.Queue("receipts", wanted(ps)...).Query(func(rows pgx.Rows) (err error) {
+			found, err = scanReceipts(rows)
+			return err
+		})
+		if err := a.conn.SendBatch(ctx, &pipeline).Close(); err != nil {
+			return nil, err
+		}
+		if end.Epoch != a.head.Epoch || end.Position < a.head.Position || end.Position-a.head.Position > maxCatchUp {
+			return nil, errRestart
+		}
+		a.contended = end.Position > a.head.Position
+		a.advance(evs)
+		if a.head.Position == end.Position {
+			return found, nil
+		}
+		if _, err := a.conn.Exec(ctx, "ROLLBACK"); err != nil {
+			return nil, err
+		}
+		if err := a.catchUp(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// catchUp reads, without a lock, until little is new.
+func (a *appender) catchUp(ctx context.Context) error {
+	for {
+		rows, err := a.conn.Query(ctx, "after", a.head.Position, endOfLog, maxLockedRead)
+		if err != nil {
+			return err
+		}
+		evs, err := collect(rows)
+		if err != nil {
+			return err
+		}
+		a.advance(evs)
+		if len(evs) < maxLockedRead {
+			return nil
+		}
+	}
+}
+
+// advance folds committed events into the trees and moves the head that they are as of.
+func (a *appender) advance(evs []events.Recorded) {
+	a.trees.evolve(evs)
+	if len(evs) > 0 {
+		last := evs[len(evs)-1]
+		a.head.Position, a.head.Time = last.Position, last.Time
+	}
+}
+
+// commitLocked ends the transaction.
+func (a *appender) commitLocked(ctx context.Context, b *batch) (end Head, err error) {
+	end = a.head
+	var pipeline pgx.Batch
+	if b.stores() {
+		pipeline.Queue("append", b.arguments(a.head.Epoch)...).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&end.Position, &end.Time, nil)
+		})
+	}
+	pipeline.Queue("commit")
+	err = a.conn.SendBatch(ctx, &pipeline).Close()
+	end.Time = end.Time.UTC()
+	return end, err
+}
+
+// rollback ends a transaction that failed.
+func (a *appender) rollback(ctx context.Context, v verdict) verdict {
+	if v != rejected {
+		return v // with the connection
+	}
+	if _, err := a.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		return lost
+	}
+	return v
+}
+
+// judgeRead is judge for what comes before anything is stored.
+func judgeRead(err error) verdict {
+	if judge(err, false) == rejected {
+		return rejected
+	}
+	return lost
+}
+
+// broken answers postings that could not be stored, or puts them back: once, if it is certain that nothing was stored.
+// B has those that were sent to be stored; nil: none were.
+func (a *appender) broken(ps []*posting, b *batch, err error, v verdict) {
+	if v == rejected {
+		a.rejected(ps, err)
+		return
+	}
+	a.logger.Warn("append: the connection was given up", "change_sets", len(ps), "outcome_known", v != unknown, "err", err)
+	a.disconnect()
+	sent := map[*posting]bool{}
+	if b != nil && v == unknown {
+		for _, d := range b.decisions {
+			sent[d.posting] = d.stores
+		}
+	}
+	var again []*posting
+	for _, p := range ps {
+		switch {
+		case sent[p]:
+			a.reply(p, answer{err: fmt.Errorf("%w: %w", ErrUnknown, err)})
+		case p.again && !errors.Is(err, errRestart):
+			a.reply(p, answer{err: unavailable(err)})
+		default:
+			p.again = true
+			again = append(again, p)
+		}
+	}
+	a.requeue(again)
+}
+
+// rejected answers postings that the server refused to store. If it is the content that is at fault, the others of the
+// batch must not suffer: halves are tried, down to the one that is.
+func (a *appender) rejected(ps []*posting, err error) {
+	pg, _ := errors.AsType[*pgconn.PgError](err)
+	switch c := class(pg); {
+	case c == classData || c == classConstraint || c == classLimit:
+		if len(ps) > 1 {
+			for _, half := range [][]*posting{ps[:len(ps)/2], ps[len(ps)/2:]} {
+				if a.conn == nil { // the first half lost it
+					a.requeue(half)
+				} else {
+					a.append(half)
+				}
+			}
+			return
+		}
+	case pg.Code == readOnly:
+		a.disconnect()
+	}
+	if transient(err) {
+		err = unavailable(err)
+	}
+	a.fail(ps, err)
+}

@@ -1,0 +1,125 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-config/holdfast/events"
+)
+
+// Query selects events. The zero Query is all of them from the start.
+type Query struct {
+	Namespace events.Namespace // empty: all
+	Key       events.Key       // empty: all; needs Namespace
+	After     events.Position  // exclusive
+	Until     events.Position  // inclusive; 0: no end
+	Limit     int              // default and maximum 10,000
+}
+
+const maxRead = 10_000
+
+// Read returns events in the order of their positions.
+func (l *Log) Read(ctx context.Context, q Query) ([]events.Recorded, error) {
+	if q.Key != "" && q.Namespace == "" {
+		return nil, errors.New("read events of a key: name its namespace")
+	}
+	if q.Limit <= 0 || q.Limit > maxRead {
+		q.Limit = maxRead
+	}
+	if q.Until <= 0 {
+		q.Until = endOfLog
+	}
+	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	rows, err := l.query(read, q)
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	evs, err := collect(rows)
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	return evs, nil
+}
+
+// endOfLog is a position after every event.
+const endOfLog events.Position = 1<<63 - 1
+
+// columns are those that scan reads.
+const columns = `position, namespace, revision, type, key, data, actor, reason, at`
+
+const selectAfter = `
+	SELECT ` + columns + `
+	FROM events
+	WHERE position > $1 AND position <= $2
+	ORDER BY position
+	LIMIT $3`
+
+const selectOfNamespace = `
+	SELECT ` + columns + `
+	FROM events
+	WHERE position > $1 AND position <= $2 AND namespace = $4
+	ORDER BY position
+	LIMIT $3`
+
+// A key's events are in two partial indices, and its removal is in both.
+const selectOfKey = `
+	(SELECT ` + columns + `
+	 FROM events
+	 WHERE type IN ('key.defined.v1', 'key.removed.v1')
+	   AND position > $1 AND position <= $2 AND namespace = $4 AND key = $5
+	 ORDER BY position
+	 LIMIT $3)
+	UNION ALL
+	(SELECT ` + columns + `
+	 FROM events
+	 WHERE type IN ('value.set.v1', 'value.unset.v1')
+	   AND position > $1 AND position <= $2 AND namespace = $4 AND key = $5
+	 ORDER BY position
+	 LIMIT $3)
+	ORDER BY position
+	LIMIT $3`
+
+func (l *Log) query(ctx context.Context, q Query) (pgx.Rows, error) {
+	switch {
+	case q.Key != "":
+		return l.pool.Query(ctx, selectOfKey, q.After, q.Until, q.Limit, q.Namespace, q.Key)
+	case q.Namespace != "":
+		return l.pool.Query(ctx, selectOfNamespace, q.After, q.Until, q.Limit, q.Namespace)
+	}
+	return l.pool.Query(ctx, selectAfter, q.After, q.Until, q.Limit)
+}
+
+// collect reads all rows. With an error it returns the events before the one it could not decode.
+func collect(rows pgx.Rows) ([]events.Recorded, error) {
+	var evs []events.Recorded
+	err := scan(rows, func(ev events.Recorded) { evs = append(evs, ev) })
+	return evs, err
+}
+
+// scan calls each with the rows' events and closes rows.
+func scan(rows pgx.Rows, each func(events.Recorded)) error {
+	var (
+		ev   events.Recorded
+		s    events.Stored
+		key  *string
+		at   time.Time
+		into = []any{&ev.Position, &ev.Namespace, &ev.Revision, &s.Type, &key, &s.Data, &ev.Actor, &ev.Reason, &at}
+	)
+	_, err := pgx.ForEachRow(rows, into, func() (err error) {
+		s.Key = ""
+		if key != nil {
+			s.Key = events.Key(*key)
+		}
+		ev.Time = at.UTC()
+		if ev.Event, err = events.Decode(s); err != nil {
+			return &undecodable{ev, err}
+		}
+		each(ev)
+		return nil
+	})
+	return err
+}
