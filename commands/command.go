@@ -1,9 +1,6 @@
 package commands
 
-import (
-	"github.com/holdfast-config/holdfast/config"
-	"github.com/holdfast-config/holdfast/events"
-)
+import "github.com/holdfast-config/holdfast/events"
 
 // ChangeSet is the commands posted together: one namespace, one actor, one reason; all or nothing.
 type ChangeSet struct {
@@ -15,12 +12,12 @@ type ChangeSet struct {
 }
 
 // Expect is what the poster believes to be so; where it is not, the change set is refused with [ErrConflict].
-// Absent (nil) fields expect nothing.
+// Absent (nil) fields expect nothing. It is about the state before the change set, whatever earlier commands of it do.
 type Expect struct {
 	// Revision of the namespace (0: it does not exist), or, in a command, of the key's own value (set, unset) or own
 	// definition (define, remove); 0: it has none here.
 	Revision *events.Revision `json:"revision,omitempty"`
-	// Position of the key's effective entry, own or inherited, as reads show it; 0: it has none. Only in set and unset.
+	// Position of the key's effective entry, own or inherited, as reads show it; 0: it has none. Only in a command.
 	Position *events.Position `json:"position,omitempty"`
 }
 
@@ -68,14 +65,3 @@ func (Define) Do() string { return "define" }
 func (Set) Do() string    { return "set" }
 func (Unset) Do() string  { return "unset" }
 func (Remove) Do() string { return "remove" }
-
-// Parse reads a change set as posted: {"reason": …, "expect": {"revision": 41}, "commands": [{"do": "set", …}, …]}.
-// It refuses unknown members, bad names and values, and what is over the limits, with a [*Refused] that points at the
-// offending command.
-func Parse(ns events.Namespace, actor string, body []byte) (ChangeSet, error) { panic("unwritten") }
-
-// MarshalJSON writes what [Parse] reads.
-func (cs ChangeSet) MarshalJSON() ([]byte, error) { panic("unwritten") }
-
-// Decide returns the events that the change set causes in t, none if it changes nothing, or a [*Refused].
-func Decide(t config.Tree, cs ChangeSet) ([]events.Event, error) { panic("unwritten") }

@@ -1,7 +1,11 @@
 package commands
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/holdfast-config/holdfast/events"
 )
@@ -43,4 +47,74 @@ type Violation struct {
 	Namespace events.Namespace
 	Key       events.Key
 	Detail    string
+}
+
+// Error tells every problem: `set payments.prod/db.max_conns: expected revision 4, is 6`.
+func (r *Refused) Error() string {
+	texts := make([]string, len(r.Problems))
+	for i, p := range r.Problems {
+		texts[i] = p.text(r.Namespace)
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap returns the reasons, so that errors.Is finds them.
+func (r *Refused) Unwrap() []error {
+	reasons := make([]error, len(r.Problems))
+	for i, p := range r.Problems {
+		reasons[i] = p.Err
+	}
+	return reasons
+}
+
+// Pointer returns the JSON pointer (RFC 6901) of what is wrong in the change set as posted: "/commands/3/value". It is
+// empty for the change set itself.
+func (p Problem) Pointer() string {
+	pointer := ""
+	if p.Command >= 0 {
+		pointer = fmt.Sprintf("/commands/%d", p.Command)
+	}
+	if p.Field != "" {
+		pointer += "/" + strings.ReplaceAll(p.Field, ".", "/")
+	}
+	return pointer
+}
+
+func (p Problem) text(ns events.Namespace) string {
+	about := string(ns)
+	if p.Key != "" {
+		about += "/" + string(p.Key)
+	}
+	if p.Do != "" {
+		about = p.Do + " " + about
+	}
+	return about + ": " + p.Detail
+}
+
+const maxProblems = 20 // told of one change set, and violations told of one problem
+
+// problems collects what is wrong with a change set.
+type problems struct {
+	list []Problem
+	more int // that are not in the list
+}
+
+func (p *problems) add(problem Problem) {
+	if len(p.list) == maxProblems {
+		p.more++
+		return
+	}
+	p.list = append(p.list, problem)
+}
+
+// refused returns the refusal, nil if there is no problem.
+func (p *problems) refused(ns events.Namespace) error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.list, func(a, b Problem) int { return cmp.Compare(a.Command, b.Command) })
+	if p.more > 0 {
+		p.list = append(p.list, Problem{Command: -1, Err: p.list[0].Err, Detail: fmt.Sprintf("and %d more problems", p.more)})
+	}
+	return &Refused{Namespace: ns, Problems: p.list}
 }

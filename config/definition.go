@@ -191,7 +191,7 @@ func (c *definitionCheck) texts() {
 // break.
 func CheckText(s string, limit int) error {
 	if len(s) > limit {
-		return fmt.Errorf("is %d bytes, more than %d", len(s), limit)
+		return &events.LimitError{Text: fmt.Sprintf("is %d bytes, more than %d", len(s), limit)}
 	}
 	if !utf8.ValidString(s) {
 		return errors.New("is not valid UTF-8")
@@ -205,7 +205,7 @@ func CheckText(s string, limit int) error {
 // CheckLabels says what is wrong with labels: too many, one without a name, or a text too long.
 func CheckLabels(labels map[string]string) error {
 	if len(labels) > events.MaxLabels {
-		return fmt.Errorf("are %d, more than %d", len(labels), events.MaxLabels)
+		return &events.LimitError{Text: fmt.Sprintf("are %d, more than %d", len(labels), events.MaxLabels)}
 	}
 	for name, value := range labels {
 		if name == "" {

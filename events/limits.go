@@ -16,3 +16,8 @@ const (
 	MaxLabelBytes        = 256       // a label's name, and its value; a unit, a group
 	MaxDescriptionBytes  = 4 << 10   // a description of a namespace or a key
 )
+
+// LimitError says which limit something is over.
+type LimitError struct{ Text string }
+
+func (e *LimitError) Error() string { return e.Text }

@@ -85,7 +85,7 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 }
 
 func tooLarge(n int) error {
-	return fmt.Errorf("value is %d bytes, more than %d", n, MaxValueBytes)
+	return &LimitError{fmt.Sprintf("value is %d bytes, more than %d", n, MaxValueBytes)}
 }
 
 func appendValue(b []byte, dec *json.Decoder, depth int) ([]byte, error) {
@@ -104,7 +104,7 @@ func appendValue(b []byte, dec *json.Decoder, depth int) ([]byte, error) {
 		return appendNumber(b, tok.String())
 	case json.Delim:
 		if depth == MaxValueDepth {
-			return nil, fmt.Errorf("value is nested deeper than %d", MaxValueDepth)
+			return nil, &LimitError{fmt.Sprintf("value is nested deeper than %d", MaxValueDepth)}
 		}
 		if tok == '[' {
 			return appendArray(b, dec, depth+1)
