@@ -7,16 +7,29 @@
 // on what Redis holds makes the projector rebuild that view. The checkpoint lives in Redis beside the data: a Redis that
 // was emptied, restored, failed over or is older than the log is noticed, within a heartbeat, and rebuilt, view by view, each in one
 // step, so that a reader never sees a key vanish.
+//
+// # How a loss is noticed
+//
+// The active projector knows at which position each view is. A step that does not fit says so at once. Each heartbeat
+// first looks whether the one before is still there, and if it is not, all views are looked at; besides, each looks at
+// some of them in turn, for one shard of a cluster may lose what the others keep. A new leader trusts the heartbeat
+// of the one before, but not for long: it looks at the heads of all views at once, and compares each tree's views with the
+// log before it first writes to them, or in turn while there is nothing else to do.
 package projections
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
 )
 
 // Config configures a [Projector]; its zero value works.
@@ -27,15 +40,74 @@ type Config struct {
 	CacheKeys int           // keys of folded trees kept in memory; default 1,000,000
 }
 
-// Projector keeps the views in Redis up to date with the log.
-type Projector struct{}
+func (cfg Config) withDefaults() Config {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = time.Second
+	}
+	if cfg.StreamLen <= 0 {
+		cfg.StreamLen = 10_000
+	}
+	if cfg.CacheKeys <= 0 {
+		cfg.CacheKeys = 1_000_000
+	}
+	return cfg
+}
 
-// New returns a projector. The caller owns log and rdb.
-func New(log *eventlog.Log, rdb redis.UniversalClient, cfg Config) *Projector { panic("unwritten") }
+// Projector keeps the views in Redis up to date with the log.
+type Projector struct {
+	log   *eventlog.Log
+	store store
+	cfg   Config
+
+	strays sync.WaitGroup // calls to Redis that nobody waits for any more
+
+	mu     sync.Mutex
+	status Status
+}
+
+// New returns a projector. The caller owns log and rdb. The client must read from masters only, and its ReadTimeout
+// bounds how long Run takes to return when Redis hangs: a second or two.
+func New(log *eventlog.Log, rdb redis.UniversalClient, cfg Config) *Projector {
+	p := &Projector{log: log, cfg: cfg.withDefaults()}
+	p.store = store{rdb: rdb, strays: &p.strays}
+	return p
+}
 
 // Run stands by until it is elected, projects until it loses the election, and stands by again. It returns when ctx ends
-// (nil), or with an error that needs a human: an event type it does not know.
-func (p *Projector) Run(ctx context.Context) error { panic("unwritten") }
+// (nil), or with an error that needs a human: an event type it does not know ([*events.UnknownTypeError]). Everything
+// before that event is projected.
+func (p *Projector) Run(ctx context.Context) error {
+	defer p.strays.Wait()
+	for {
+		err := p.log.Lead(ctx, p.lead)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if _, unknown := errors.AsType[*events.UnknownTypeError](err); unknown {
+			return err
+		}
+		p.cfg.Logger.Warn("projector steps down", "error", err)
+		p.trouble(err)
+		if pause(ctx, p.cfg.Heartbeat) != nil {
+			return nil
+		}
+	}
+}
+
+// lead projects for as long as this process is elected.
+func (p *Projector) lead(ctx context.Context, term int64) error {
+	p.report(func(s *Status) { s.Active, s.Term, s.Err = true, term, nil })
+	defer p.report(func(s *Status) { s.Active = false })
+	p.cfg.Logger.Info("projector leads", "term", term)
+	err := newSession(p, term).run(ctx)
+	if err == nil || ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("project: %w", err)
+}
 
 // Status says what the projector does now.
 type Status struct {
@@ -47,4 +119,28 @@ type Status struct {
 }
 
 // Status may be called at any time.
-func (p *Projector) Status() Status { panic("unwritten") }
+func (p *Projector) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
+}
+
+func (p *Projector) report(change func(*Status)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.status)
+}
+
+func (p *Projector) trouble(err error) { p.report(func(s *Status) { s.Err = err }) }
+
+// pause waits for d, give or take a half, or returns ctx's error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,281 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-config/holdfast/config"
+	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+var errFenced = errors.New("a newer projector has taken over")
+
+// session is one term of leadership. One goroutine uses it.
+type session struct {
+	*Projector
+	term  int64
+	epoch string
+
+	position events.Position // all events up to here are in the trees and, unless in batch, in Redis
+	head     events.Position // of the log, as last heard
+	batch    batch
+	trees    *trees
+
+	views   map[events.Namespace]events.Position // where each view in Redis is
+	checked map[events.Namespace]bool            // roots whose views were compared with the log in this term
+	names   []events.Namespace                   // of views, in the order in which they are looked at
+	next    int                                  // index in names
+	built   int                                  // views built; names what is built
+
+	beaten   events.Position // of the last heartbeat written; -1: none
+	beatenAt time.Time
+	troubled bool // the last attempt failed
+}
+
+func newSession(p *Projector, term int64) *session {
+	return &session{
+		Projector: p, term: exact(term), trees: newTrees(p.cfg.CacheKeys), beaten: -1,
+		views: map[events.Namespace]events.Position{}, checked: map[events.Namespace]bool{},
+	}
+}
+
+// tailed is what Tail delivers.
+type tailed struct {
+	evs  []events.Recorded
+	head eventlog.Head
+}
+
+// run projects until ctx ends, the projector is fenced, the log is not what it was, or it meets an event that it does
+// not know.
+func (s *session) run(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var tail sync.WaitGroup
+	defer tail.Wait()
+	defer cancel()
+	batches, ended := make(chan tailed, 1), make(chan error, 1)
+	from := s.position
+	tail.Go(func() {
+		ended <- s.log.Tail(ctx, from, func(evs []events.Recorded, head eventlog.Head) error {
+			select {
+			case batches <- tailed{evs, head}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		close(batches)
+	})
+	return s.follow(ctx, batches, ended)
+}
+
+// follow projects what comes, and beats: when nothing waits, and while much does, once in a while.
+func (s *session) follow(ctx context.Context, batches <-chan tailed, ended <-chan error) error {
+	tick := time.NewTicker(s.cfg.Heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case b, more := <-batches:
+			if !more {
+				return s.tailEnded(<-ended)
+			}
+			if err := s.project(ctx, b); err != nil {
+				return err
+			}
+			if s.beaten == s.position || len(batches) > 0 && time.Since(s.beatenAt) < s.cfg.Heartbeat {
+				continue
+			}
+		case <-tick.C:
+			if err := s.lookAtSome(ctx); err != nil {
+				return err
+			}
+		}
+		if err := s.beat(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) tailEnded(err error) error {
+	if _, unknown := errors.AsType[*events.UnknownTypeError](err); unknown {
+		return fmt.Errorf("events after position %d: %w", s.position, err)
+	}
+	return err
+}
+
+// start finds out where to go on, and puts in place what is missing there.
+func (s *session) start(ctx context.Context) error {
+	var trusted bool
+	err := s.retry(ctx, func() error {
+		head, err := s.log.Head(ctx)
+		if err != nil {
+			return err
+		}
+		beat, found, err := s.store.heartbeat(ctx)
+		if err != nil {
+			return err
+		}
+		s.epoch, s.head, s.position = head.Epoch, head.Position, head.Position
+		trusted = found && beat.Epoch == head.Epoch && beat.Position <= head.Position
+		if trusted && beat.Term > s.term {
+			return errFenced
+		}
+		if trusted {
+			s.position = beat.Position
+		}
+		s.names, err = s.namespaces(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !trusted {
+		s.cfg.Logger.Warn("redis has no heartbeat that fits the log: comparing all views", "epoch", s.epoch, "position", s.position)
+	}
+	if err := s.lookAt(ctx, s.names); err != nil {
+		return err
+	}
+	if err := s.dropUnknown(ctx); err != nil {
+		return err
+	}
+	if !trusted {
+		for _, root := range roots(s.names) {
+			if err := s.check(ctx, root); err != nil {
+				return err
+			}
+		}
+	}
+	return s.beat(ctx)
+}
+
+// namespaces lists all that exist in the log.
+func (s *session) namespaces(ctx context.Context) ([]events.Namespace, error) {
+	const page = 10_000
+	var all []events.Namespace
+	for {
+		after := events.Namespace("")
+		if len(all) > 0 {
+			after = all[len(all)-1]
+		}
+		more, err := s.log.Namespaces(ctx, after, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+		if len(more) == 0 {
+			return all, nil
+		}
+	}
+}
+
+// tree returns the tree of root as of s.position.
+func (s *session) tree(ctx context.Context, root events.Namespace) (config.Tree, error) {
+	if tree, ok := s.trees.get(root); ok {
+		return tree, nil
+	}
+	tree, err := s.load(ctx, root, s.position)
+	if err == nil {
+		s.trees.put(root, tree)
+	}
+	return tree, err
+}
+
+func (s *session) load(ctx context.Context, root events.Namespace, at events.Position) (tree config.Tree, err error) {
+	if at == 0 { // which would mean all
+		return config.Tree{}, nil
+	}
+	err = s.retry(ctx, func() error {
+		tree, err = s.log.Load(ctx, root, at)
+		return err
+	})
+	return tree, err
+}
+
+// beat says in Redis that this projector is alive and that everything up to s.position is projected. If what it said
+// last is not there, Redis has lost something, and all views are looked at first.
+func (s *session) beat(ctx context.Context) error {
+	for {
+		now, head := time.Now(), max(s.head, s.position)
+		outcome, err := s.do(ctx, call{script: beat, keys: []string{view.ProjectorKey}, args: []any{
+			s.epoch, s.term, int64(exact(s.position)), int64(exact(head)), stamp(now), int64(s.beaten)}})
+		switch {
+		case err != nil:
+			return err
+		case outcome == fenced:
+			return errFenced
+		case outcome == ok:
+			s.beaten, s.beatenAt = s.position, now
+			s.report(func(st *Status) { st.Position, st.Head = int64(s.position), int64(head) })
+			return nil
+		}
+		s.cfg.Logger.Warn("redis has lost the heartbeat: looking at all views", "position", s.position)
+		if err := s.lookAt(ctx, s.names); err != nil {
+			return err
+		}
+		s.beaten = -1
+	}
+}
+
+// do carries out one call, and repeats it until Redis answers.
+func (s *session) do(ctx context.Context, c call) (o outcome, err error) {
+	err = s.retry(ctx, func() error {
+		outcomes, err := s.store.run(ctx, []call{c})
+		if err == nil {
+			o = outcomes[0]
+		}
+		return err
+	})
+	return o, err
+}
+
+// retry calls try until it succeeds, with pauses that grow, or until trying again can not help.
+func (s *session) retry(ctx context.Context, try func() error) error {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := try()
+		switch {
+		case err == nil:
+			if s.troubled {
+				s.cfg.Logger.Info("projector gets on again", "position", s.position)
+				s.troubled = false
+				s.trouble(nil)
+			}
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case isFinal(err):
+			return err
+		}
+		if !s.troubled {
+			s.cfg.Logger.Warn("projector does not get on; it keeps trying", "position", s.position, "error", err)
+			s.troubled = true
+		}
+		s.trouble(err)
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// isFinal says whether the session can not go on, however often it tries.
+func isFinal(err error) bool {
+	_, unknown := errors.AsType[*events.UnknownTypeError](err)
+	return unknown || errors.Is(err, errFenced) || errors.Is(err, eventlog.ErrEpochChanged) || errors.Is(err, eventlog.ErrBeyondHead)
+}
+
+// roots returns the roots of namespaces, each once, sorted.
+func roots(names []events.Namespace) []events.Namespace {
+	set := map[events.Namespace]bool{}
+	for _, ns := range names {
+		set[ns.Root()] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
