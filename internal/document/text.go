@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/events"
@@ -15,6 +16,9 @@ import (
 // empty) it is the same, but that a number is only taken for one if it is written as it would be stored: version 1.10
 // does not become 1.1. Whether the value is of the kind is not checked here.
 func TextValue(kind events.Kind, text string) (events.Value, error) {
+	if !utf8.ValidString(text) {
+		return "", errors.New("value is not valid UTF-8")
+	}
 	if kind == events.String {
 		return events.ParseValue(quote(text))
 	}

@@ -57,6 +57,9 @@ func yamlError(err error) error {
 	if n, _ := fmt.Sscanf(text, "line %d:", &line); n == 1 {
 		_, text, _ = strings.Cut(text, ": ")
 	}
+	if strings.HasPrefix(text, "unknown anchor") {
+		text = "a value starts with '*' and names no anchor; quote it" // the text could be a secret that starts so
+	}
 	return &Error{Line: line, Err: errors.New("is not YAML: " + text)}
 }
 
