@@ -2,7 +2,6 @@ package redisurl_test
 
 import (
 	"crypto/tls"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/holdfast-config/holdfast/internal/devservers"
 	"github.com/holdfast-config/holdfast/internal/redisurl"
 	"github.com/holdfast-config/holdfast/internal/testenv"
 )
@@ -92,7 +90,7 @@ func TestReachOverSocket(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "redis.sock")
-	server := start(t, "--unixsocket", socket)
+	server := testenv.RedisServer(t, "--unixsocket", socket)
 
 	if err := client(t, server.URL+"/3").Set(t.Context(), "greeting", "hello", 0).Err(); err != nil {
 		t.Fatal(err)
@@ -104,7 +102,7 @@ func TestReachOverSocket(t *testing.T) {
 }
 
 func TestReachCluster(t *testing.T) {
-	server := start(t, "--cluster-enabled", "yes")
+	server := testenv.RedisServer(t, "--cluster-enabled", "yes")
 	if err := client(t, server.URL).ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,16 +114,6 @@ func TestReachCluster(t *testing.T) {
 	testenv.Eventually(t, "the cluster takes writes", func() bool {
 		return cluster.Set(t.Context(), "greeting", "hello", 0).Err() == nil
 	})
-}
-
-func start(t *testing.T, args ...string) *devservers.Redis {
-	t.Helper()
-	server, err := devservers.StartRedis(t.Context(), devservers.RedisConfig{Args: args, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	return server
 }
 
 func client(t *testing.T, url string) redis.UniversalClient {

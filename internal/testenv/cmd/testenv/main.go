@@ -35,7 +35,7 @@ func main() {
 // run starts the servers, runs the command, and ends the servers.
 func run(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 {
-		return errors.New("name the command to run: testenv COMMAND [ARGUMENT]...")
+		return errors.New("name the command to run, with its arguments")
 	}
 	postgres, err := testenv.StartPostgres(ctx)
 	if err != nil {
