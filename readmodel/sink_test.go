@@ -1,0 +1,173 @@
+package readmodel
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+// history is what a log says about one view: its change sets, and the values after each.
+type history struct {
+	epoch string
+	sets  []view.ChangeSet
+	after []map[events.Key]Entry
+}
+
+func drawHistory(t *rapid.T, epoch string) history {
+	h := history{epoch: epoch}
+	values, pos := map[events.Key]Entry{}, events.Position(0)
+	for i := range rapid.IntRange(1, 12).Draw(t, "change sets") {
+		prev := pos
+		pos += events.Position(rapid.IntRange(1, 3).Draw(t, "events"))
+		cs := view.ChangeSet{Epoch: epoch, Namespace: "n", Position: pos, Prev: prev, Revision: events.Revision(i + 1)}
+		values = maps.Clone(values)
+		for _, key := range rapid.SliceOfDistinct(rapid.SampledFrom([]events.Key{"a", "b", "c", "d"}), rapid.ID[events.Key]).Draw(t, "keys") {
+			if rapid.Bool().Draw(t, "unset") {
+				delete(values, key)
+				cs.Changes = append(cs.Changes, view.Change{Key: key})
+				continue
+			}
+			e := Entry{Value: events.Value(fmt.Sprint(pos)), Position: pos}
+			values[key] = e
+			cs.Changes = append(cs.Changes, view.Change{Key: key, Entry: &e})
+		}
+		h.sets, h.after = append(h.sets, cs), append(h.after, values)
+	}
+	return h
+}
+
+func (h history) head(i int) view.Head {
+	return view.Head{Epoch: h.epoch, Position: h.sets[i].Position, Revision: h.sets[i].Revision}
+}
+
+// Whatever a source delivers, in whatever order and how often, a reader shows what the log says at its position, never
+// goes back within a history, and its listeners are told each step from one state to the next.
+func TestSinkShowsTheLog(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		histories := []history{drawHistory(t, "one"), drawHistory(t, "two")}
+		r := newReader("n", nil, slog.New(slog.DiscardHandler))
+		defer r.cancel()
+		l := &listener{wake: make(chan struct{}, 1)}
+		r.listeners[l] = struct{}{}
+		told := map[events.Key]Entry{}
+		for range rapid.IntRange(1, 40).Draw(t, "deliveries") {
+			before := r.Snapshot()
+			h := histories[rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "history")]
+			i := rapid.IntRange(0, len(h.sets)-1).Draw(t, "at")
+			if before != nil && rapid.Bool().Draw(t, "next") { // what a stream brings as a rule
+				for i = 0; i < len(h.sets)-1 && h.sets[i].Prev < before.position; i++ {
+				}
+			}
+			taken := false
+			if before == nil || rapid.IntRange(0, 4).Draw(t, "load") == 0 {
+				taken = sink{r}.Load(h.head(i), h.after[i])
+			} else {
+				taken = sink{r}.Apply(h.sets[i])
+			}
+			wantStep(t, histories, before, r.Snapshot(), taken)
+			for s, ok := l.take(); ok; s, ok = l.take() {
+				tell(t, told, s.changed())
+			}
+		}
+		if s := r.Snapshot(); s != nil {
+			if diff := cmp.Diff(maps.Collect(s.All()), told); diff != "" {
+				t.Fatalf("shown and told differ:\n%s", diff)
+			}
+		}
+	})
+}
+
+func wantStep(t *rapid.T, histories []history, before, after *Snapshot, taken bool) {
+	if after == nil {
+		t.Fatal("the first load was refused")
+	}
+	if before != nil && before.epoch == after.epoch && after.position < before.position {
+		t.Fatalf("went back from %d to %d", before.position, after.position)
+	}
+	if !taken && after != before {
+		t.Fatal("refused, and shown")
+	}
+	for _, h := range histories {
+		for i := range h.sets {
+			if h.head(i) == (view.Head{Epoch: after.epoch, Position: after.position, Revision: after.revision}) {
+				if diff := cmp.Diff(h.after[i], maps.Collect(after.All())); diff != "" {
+					t.Fatalf("at %d of %s (-want +got):\n%s", after.position, after.epoch, diff)
+				}
+				return
+			}
+		}
+	}
+	t.Fatalf("no history is ever at %d of %s", after.position, after.epoch)
+}
+
+func tell(t *rapid.T, told map[events.Key]Entry, c Changed) {
+	for _, ch := range c.Changes {
+		old, ok := told[ch.Key]
+		if ok != (ch.Old != nil) || ok && old != *ch.Old {
+			t.Fatalf("%s was %+v, told %+v", ch.Key, old, ch.Old)
+		}
+		delete(told, ch.Key)
+		if ch.New != nil {
+			told[ch.Key] = *ch.New
+		}
+	}
+}
+
+func TestRebuiltEntryElsewhereNeedsALoad(t *testing.T) {
+	r := newReader("n", nil, slog.New(slog.DiscardHandler))
+	defer r.cancel()
+	s := sink{r}
+	s.Load(view.Head{Epoch: "e", Position: 5}, nil)
+	for _, c := range []struct {
+		cs   view.ChangeSet
+		want bool
+	}{
+		{view.ChangeSet{Epoch: "e", Namespace: "n", Position: 5, Rebuilt: true}, true},
+		{view.ChangeSet{Epoch: "e", Namespace: "n", Position: 6, Prev: 5, Rebuilt: true}, false},
+		{view.ChangeSet{Epoch: "other", Namespace: "n", Position: 6, Prev: 5}, false},
+		{view.ChangeSet{Epoch: "e", Namespace: "m", Position: 6, Prev: 5}, false},
+		{view.ChangeSet{Epoch: "e", Namespace: "n", Position: 7, Prev: 6}, false},
+		{view.ChangeSet{Epoch: "e", Namespace: "n", Position: 6, Prev: 5}, true},
+	} {
+		if got := s.Apply(c.cs); got != c.want {
+			t.Errorf("%+v: got %t", c.cs, got)
+		}
+	}
+}
+
+// A source that never says anything again is noticed without its help.
+func TestSilentSourceIsStale(t *testing.T) {
+	r := newReader("n", nil, slog.New(slog.DiscardHandler))
+	defer r.cancel()
+	r.source = silent{}
+	s := sink{r}
+	s.Load(view.Head{Epoch: "e", Position: 5}, nil)
+	s.Confirm(5, 6)
+	if st := r.Status(); st.State != Live || st.Head != 6 {
+		t.Errorf("got %+v", st)
+	}
+	r.contact = time.Now().Add(-silence - time.Second)
+	if st := r.Status(); st.State != Stale || st.Err == nil || st.Age < silence {
+		t.Errorf("got %+v", st)
+	}
+}
+
+type silent struct{ Source }
+
+func (silent) Name() string { return "silent" }
+
+func TestPause(t *testing.T) {
+	for tries := range 100 {
+		if d := pause(tries); d < minPause/2 || d > maxPause || tries == 0 && d > minPause || tries > 8 && d < maxPause/2 {
+			t.Errorf("after %d tries: %s", tries, d)
+		}
+	}
+}
