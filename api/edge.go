@@ -11,7 +11,6 @@ import (
 	"path"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -206,5 +205,3 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.WriteHeader(p.Status)
 	w.Write(append(text, '\n'))
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

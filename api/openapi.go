@@ -30,7 +30,8 @@ func openapiConfig() huma.Config {
 			},
 			Components: &huma.Components{Schemas: schemas},
 		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
+		// The second is for application/problem+json.
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat: "application/json",
 	}
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,7 +23,7 @@ type kind struct {
 	retryAfter string
 }
 
-// kinds is the one table of errors, statuses and problem types.
+// kinds is the one table of errors, statuses and problem types. Of two sentinels in one error, the first here counts.
 var kinds = []kind{
 	{ProblemMalformed, http.StatusBadRequest, "The request is malformed", commands.ErrMalformed, ""},
 	{ProblemBadName, http.StatusBadRequest, "A name breaks the rules of names", commands.ErrName, ""},
@@ -49,8 +48,8 @@ var kinds = []kind{
 	{ProblemKeyReused, http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request", eventlog.ErrKeyReused, ""},
 	{ProblemBusy, http.StatusTooManyRequests, "Too many change sets are waiting", eventlog.ErrBusy, "1"},
 	{ProblemInternal, http.StatusInternalServerError, "Something went wrong here", nil, ""},
-	{ProblemUnavailable, http.StatusServiceUnavailable, "The store can not be reached", eventlog.ErrUnavailable, "2"},
 	{ProblemOutcomeUnknown, http.StatusGatewayTimeout, "Whether the write took effect is unknown", eventlog.ErrUnknown, ""},
+	{ProblemUnavailable, http.StatusServiceUnavailable, "The store can not be reached", eventlog.ErrUnavailable, "2"},
 	{ProblemNotReached, http.StatusGatewayTimeout, "The position was not reached in time", nil, ""},
 }
 
@@ -116,27 +115,13 @@ func refusal(typ string, refused *commands.Refused) *Problem {
 	p := newProblem(typ, refused.Problems[0].Detail)
 	for _, one := range refused.Problems {
 		t, _ := kindOf(one.Err)
-		e := ProblemError{Type: t, Pointer: pointer(one), Detail: one.Detail, Key: one.Key, Suggestion: one.Suggestion}
+		e := ProblemError{Type: t, Pointer: one.Pointer(), Detail: one.Detail, Key: one.Key, Suggestion: one.Suggestion}
 		for _, v := range one.Violations {
 			e.Violations = append(e.Violations, Violation(v))
 		}
 		p.Errors = append(p.Errors, e)
 	}
 	return p
-}
-
-// pointer returns the JSON pointer to the place of a problem in the body of POST …/commands.
-func pointer(p commands.Problem) string {
-	var b strings.Builder
-	if p.Command >= 0 {
-		b.WriteString("/commands/")
-		b.WriteString(itoa(p.Command))
-	}
-	if p.Field != "" {
-		b.WriteByte('/')
-		b.WriteString(strings.ReplaceAll(p.Field, ".", "/"))
-	}
-	return b.String()
 }
 
 // fromHuma is huma's hook for the errors that it makes by itself: parameters that do not parse or validate, and bodies

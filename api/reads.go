@@ -2,14 +2,12 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/holdfast-config/holdfast/commands"
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"

@@ -97,11 +97,11 @@ func (s *server) delete(ctx context.Context, in *deleteInput) (*writtenOutput, e
 	if err != nil {
 		return nil, err
 	}
-	cs, err := reparse(commands.ChangeSet{
+	cs := commands.ChangeSet{
 		Namespace: ns, Actor: in.Actor, Reason: in.Reason,
 		Commands: []commands.Command{commands.Unset{Key: key, Expect: expect}},
-	})
-	if err != nil {
+	}
+	if err := cs.Check(); err != nil {
 		return nil, shortForm(err, expect)
 	}
 	written, err := s.append(ctx, cs, in.receipt(nil, http.MethodDelete, in.Name, in.Key, in.IfMatch, in.Reason), nil)
@@ -208,15 +208,6 @@ func malformed(ns events.Namespace, field, detail string) error {
 	return &commands.Refused{Namespace: ns, Problems: []commands.Problem{{
 		Command: -1, Field: field, Err: commands.ErrMalformed, Detail: detail,
 	}}}
-}
-
-// reparse checks a change set that was not posted as one by the rules of those that are.
-func reparse(cs commands.ChangeSet) (commands.ChangeSet, error) {
-	text, err := json.Marshal(cs)
-	if err != nil {
-		return commands.ChangeSet{}, err
-	}
-	return commands.Parse(cs.Namespace, cs.Actor, text)
 }
 
 // shortForm tells a refusal in the terms of a PUT or DELETE: pointers are into its body, and an expectation that does
