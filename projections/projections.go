@@ -19,7 +19,6 @@ package projections
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -29,7 +28,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-config/holdfast/eventlog"
-	"github.com/holdfast-config/holdfast/events"
 )
 
 // Config configures a [Projector]; its zero value works.
@@ -86,7 +84,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if _, unknown := errors.AsType[*events.UnknownTypeError](err); unknown {
+		if isUnknownType(err) {
 			return err
 		}
 		p.cfg.Logger.Warn("projector steps down", "error", err)

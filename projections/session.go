@@ -106,7 +106,7 @@ func (s *session) follow(ctx context.Context, batches <-chan tailed, ended <-cha
 }
 
 func (s *session) tailEnded(err error) error {
-	if _, unknown := errors.AsType[*events.UnknownTypeError](err); unknown {
+	if isUnknownType(err) {
 		return fmt.Errorf("events after position %d: %w", s.position, err)
 	}
 	return err
@@ -114,8 +114,25 @@ func (s *session) tailEnded(err error) error {
 
 // start finds out where to go on, and puts in place what is missing there.
 func (s *session) start(ctx context.Context) error {
-	var trusted bool
-	err := s.retry(ctx, func() error {
+	trusted, err := s.findPosition(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.settle(ctx, trusted)
+	if isUnknownType(err) && s.position > 0 {
+		// Nothing can be folded as of here. What comes before the event can: from the start, until Tail meets it.
+		s.position, s.trees, s.checked = 0, newTrees(s.cfg.CacheKeys), map[events.Namespace]bool{}
+		err = s.settle(ctx, true)
+	}
+	if err != nil {
+		return err
+	}
+	return s.beat(ctx)
+}
+
+// findPosition takes the position of the last heartbeat if that fits the log (trusted), else the log's end.
+func (s *session) findPosition(ctx context.Context) (trusted bool, err error) {
+	err = s.retry(ctx, func() error {
 		head, err := s.log.Head(ctx)
 		if err != nil {
 			return err
@@ -135,26 +152,27 @@ func (s *session) start(ctx context.Context) error {
 		s.names, err = s.namespaces(ctx)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if !trusted {
-		s.cfg.Logger.Warn("redis has no heartbeat that fits the log: comparing all views", "epoch", s.epoch, "position", s.position)
-	}
+	return trusted, err
+}
+
+// settle looks at all views; unless the last heartbeat is trusted, it compares them all with the log.
+func (s *session) settle(ctx context.Context, trusted bool) error {
 	if err := s.lookAt(ctx, s.names); err != nil {
 		return err
 	}
 	if err := s.dropUnknown(ctx); err != nil {
 		return err
 	}
-	if !trusted {
-		for _, root := range roots(s.names) {
-			if err := s.check(ctx, root); err != nil {
-				return err
-			}
+	if trusted {
+		return nil
+	}
+	s.cfg.Logger.Warn("redis has no heartbeat that fits the log: comparing all views with it", "position", s.position)
+	for _, root := range roots(s.names) {
+		if err := s.check(ctx, root); err != nil {
+			return err
 		}
 	}
-	return s.beat(ctx)
+	return nil
 }
 
 // namespaces lists all that exist in the log.
@@ -267,8 +285,12 @@ func (s *session) retry(ctx context.Context, try func() error) error {
 
 // isFinal says whether the session can not go on, however often it tries.
 func isFinal(err error) bool {
-	_, unknown := errors.AsType[*events.UnknownTypeError](err)
-	return unknown || errors.Is(err, errFenced) || errors.Is(err, eventlog.ErrEpochChanged) || errors.Is(err, eventlog.ErrBeyondHead)
+	return isUnknownType(err) || errors.Is(err, errFenced) || errors.Is(err, eventlog.ErrEpochChanged) || errors.Is(err, eventlog.ErrBeyondHead)
+}
+
+func isUnknownType(err error) bool {
+	_, is := errors.AsType[*events.UnknownTypeError](err)
+	return is
 }
 
 // roots returns the roots of namespaces, each once, sorted.
