@@ -1,0 +1,50 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-config/holdfast/events"
+)
+
+// Prune deletes the receipts that are old enough now.
+func (l *Log) Prune(ctx context.Context) error { return l.prune(ctx) }
+
+// ExplainLoad runs the statement of Load under the settings of the log's connections. It returns the number of blocks
+// that it touched and the plan.
+func (l *Log) ExplainLoad(ctx context.Context, root events.Namespace, planCacheMode string) (blocks int, plan string, err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+planCacheMode); err != nil {
+			return err
+		}
+		// Only a prepared statement can have a generic plan.
+		if _, err := tx.Exec(ctx, "PREPARE load (text, bigint) AS "+selectTree); err != nil {
+			return err
+		}
+		explain := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load ('%s', %d)", root, endOfLog)
+		if err := tx.QueryRow(ctx, explain, pgx.QueryExecModeSimpleProtocol).Scan(&plan); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "DEALLOCATE load")
+		return err
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	var nodes []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	if err := json.Unmarshal([]byte(plan), &nodes); err != nil {
+		return 0, "", err
+	}
+	return nodes[0].Plan.Hit + nodes[0].Plan.Read, plan, nil
+}
+
+// Waiting is the number of change sets that have no answer yet.
+func (l *Log) Waiting() int64 { return l.appender.pending.Load() }
