@@ -23,6 +23,9 @@ func (e *UnknownTypeError) Error() string {
 
 // Encode returns the stored form of ev. Equal events have equal bytes.
 func Encode(ev Event) (Stored, error) {
+	if set, ok := ev.(ValueSet); ok && set.Value == "" { // it would be stored as null, which is a value
+		return Stored{}, fmt.Errorf("encode %s of key %q: there is no value", ev.Type(), set.Key)
+	}
 	data, err := marshal(ev)
 	if err != nil {
 		return Stored{}, fmt.Errorf("encode %s: %w", ev.Type(), err)
@@ -35,26 +38,42 @@ func Encode(ev Event) (Stored, error) {
 func Decode(s Stored) (Event, error) {
 	switch s.Type {
 	case TypeNamespaceCreated:
-		return decode(s, func(*NamespaceCreated) {})
+		return decode(s, func(*NamespaceCreated) bool { return true })
 	case TypeKeyDefined:
-		return decode(s, func(ev *KeyDefined) { ev.Key = s.Key })
+		return decode(s, func(ev *KeyDefined) bool { ev.Key = s.Key; return ev.Definition.Kind != "" })
 	case TypeKeyRemoved:
 		return KeyRemoved{Key: s.Key}, nil
 	case TypeValueSet:
-		return decode(s, func(ev *ValueSet) { ev.Key = s.Key })
+		if v, ok := onlyValue(s.Data); ok {
+			return ValueSet{Key: s.Key, Value: v}, nil
+		}
+		return decode(s, func(ev *ValueSet) bool { ev.Key = s.Key; return ev.Value != "" })
 	case TypeValueUnset:
 		return ValueUnset{Key: s.Key}, nil
 	}
 	return nil, &UnknownTypeError{Type: s.Type}
 }
 
-func decode[E Event](s Stored, finish func(*E)) (Event, error) {
+// decode reads the data of an event; finish adds what the data does not hold and says whether the event is whole.
+func decode[E Event](s Stored, finish func(*E) bool) (Event, error) {
 	var ev E
 	if err := json.Unmarshal(s.Data, &ev); err != nil {
 		return nil, fmt.Errorf("decode %s of key %q: %w", s.Type, s.Key, err)
 	}
-	finish(&ev)
+	if !finish(&ev) {
+		return nil, fmt.Errorf("decode %s of key %q: its data lacks what it is about", s.Type, s.Key)
+	}
 	return ev, nil
+}
+
+// onlyValue returns the value from the data of most events by far, without the JSON decoder: a scalar, and nothing else.
+func onlyValue(data []byte) (Value, bool) {
+	data, prefixed := bytes.CutPrefix(data, []byte(`{"value":`))
+	data, suffixed := bytes.CutSuffix(data, []byte(`}`))
+	if !prefixed || !suffixed {
+		return "", false
+	}
+	return plainScalar(data)
 }
 
 // marshal is json.Marshal without the escapes for HTML, so that the stored text is the canonical value itself.

@@ -25,11 +25,11 @@ func ParseValue(data []byte) (Value, error) {
 	if len(data) > 2*MaxValueBytes { // white space and escapes may shrink, but not without bound
 		return "", tooLarge(len(data))
 	}
-	if isCanonicalScalar(data) {
-		if len(data) > MaxValueBytes {
-			return "", tooLarge(len(data))
+	if v, ok := plainScalar(data); ok {
+		if len(v) > MaxValueBytes {
+			return "", tooLarge(len(v))
 		}
-		return Value(data), nil
+		return v, nil
 	}
 	if !utf8.Valid(data) {
 		return "", errors.New("value is not valid UTF-8")
@@ -170,7 +170,8 @@ func appendString(b []byte, s string) ([]byte, error) {
 // like an integer keeps that form only below 2^53, where it is exact; above, an exponent marks it, so that it can not
 // pass for an int.
 func appendNumber(b []byte, s string) ([]byte, error) {
-	if isInteger(s) && len(s) < maxFastDigits {
+	const surelyInRange = 300 // digits
+	if isInteger(s) && len(s) < surelyInRange {
 		if s == "-0" {
 			s = "0"
 		}
