@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/internal/devservers"
+	"github.com/holdfast-config/holdfast/internal/redisurl"
+	"github.com/holdfast-config/holdfast/migrations"
+	"github.com/holdfast-config/holdfast/projections"
+)
+
+func (c *cli) devCommand() *cobra.Command {
+	d := &dev{cli: c}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run the whole system in one process, for development",
+		Long: `Dev runs a private Postgres and a private Redis, found on this machine or made do without, and api and projector in this
+process. All data is in one folder: the next start finds it. Ctrl-C ends everything.`,
+		Example: "  holdfast dev\n  holdfast dev --listen 127.0.0.1:9000 --data /tmp/holdfast",
+		Args:    cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:8080", "loopback address of the api; port 0 takes a free one")
+	cmd.Flags().StringVar(&d.data, "data", defaultData, "folder for all data")
+	cmd.Flags().StringVar(&d.postgres, "postgres", "", "URL of a Postgres to use, as the owner of its database, instead of a private one")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) }
+	return cmd
+}
+
+// dev is the whole system in one process. What is started is noted in ends, and ended in the opposite order.
+type dev struct {
+	*cli
+	listen, data, postgres string
+
+	logger *slog.Logger
+	ends   []func() error
+}
+
+func (d *dev) run(ctx context.Context) (err error) {
+	defer func() {
+		for i := len(d.ends) - 1; i >= 0; i-- {
+			err = errors.Join(err, d.ends[i]())
+		}
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = nil // Ctrl-C while starting
+		}
+	}()
+	if err := d.occupy(); err != nil {
+		return err
+	}
+	ln, err := d.bind()
+	if err != nil {
+		return err
+	}
+	d.ends = append(d.ends, func() error { ln.Close(); return nil }) // for a start that fails; else the api closes it
+	databaseURL, err := d.startPostgres(ctx)
+	if err != nil {
+		return err
+	}
+	redisURL, rdb, err := d.startRedis(ctx)
+	if err != nil {
+		return err
+	}
+	log, err := eventlog.Open(ctx, eventlog.Config{URL: databaseURL, Logger: d.logger})
+	if err != nil {
+		return err
+	}
+	d.ends = append(d.ends, func() error { log.Close(); return nil })
+	return d.serve(ctx, ln, log, rdb, redisURL)
+}
+
+// occupy takes the data folder for this process and opens the log file in it.
+func (d *dev) occupy() error {
+	if err := os.MkdirAll(d.data, 0o700); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(d.data, "dev.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		if other, running := readDevFile(d.data); running {
+			return fmt.Errorf("holdfast dev already runs in %s, at %s (process %d)", d.data, other.API, other.PID)
+		}
+		return fmt.Errorf("holdfast dev is already starting or ending in %s", d.data)
+	}
+	d.ends = append(d.ends, lock.Close)
+	file, err := os.OpenFile(filepath.Join(d.data, "holdfast.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	d.ends = append(d.ends, file.Close)
+	d.logger = slog.New(slog.NewTextHandler(file, nil))
+	return nil
+}
+
+// bind listens before anything is started, so that a port in use costs no waiting.
+func (d *dev) bind() (net.Listener, error) {
+	host, _, err := net.SplitHostPort(d.listen)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, usageError{fmt.Errorf("--listen %s is not a loopback address; whoever reaches the api of dev may change everything", d.listen)}
+	}
+	ln, err := net.Listen("tcp", d.listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program; end that, or choose another port with --listen", d.listen)
+	}
+	return ln, err
+}
+
+// startPostgres returns the URL that the log connects to.
+func (d *dev) startPostgres(ctx context.Context) (string, error) {
+	start := time.Now()
+	owner, app, name := d.postgres, d.postgres, "postgres"
+	if owner == "" {
+		d.note("starting a private postgres …")
+		pg, err := devservers.StartPostgres(ctx, devservers.PostgresConfig{Dir: filepath.Join(d.data, "postgres"), Logger: d.logger})
+		if err != nil {
+			return "", err
+		}
+		d.ends = append(d.ends, pg.Close)
+		owner, app, name = pg.URL, pg.URLFor(appRole, "postgres"), "postgres "+pg.Version
+	}
+	if err := migrations.Up(ctx, owner, appRole, ""); err != nil {
+		return "", err
+	}
+	d.note("%s is ready (%.1f s)", name, time.Since(start).Seconds())
+	return app, nil
+}
+
+func (d *dev) startRedis(ctx context.Context) (string, redis.UniversalClient, error) {
+	start := time.Now()
+	url, name := d.redisURL, "redis"
+	if url == "" {
+		server, err := devservers.StartRedis(ctx, devservers.RedisConfig{Dir: filepath.Join(d.data, "redis"), Logger: d.logger})
+		if err != nil {
+			return "", nil, err
+		}
+		d.ends = append(d.ends, server.Close)
+		url, name = server.URL, server.Server
+	}
+	opts, err := redisurl.Parse(url)
+	if err != nil {
+		return "", nil, usageError{err}
+	}
+	opts.ContextTimeoutEnabled = true
+	rdb := redis.NewUniversalClient(opts)
+	d.ends = append(d.ends, rdb.Close)
+	d.note("%s is ready (%.1f s)", name, time.Since(start).Seconds())
+	return url, rdb, nil
+}
+
+// serve runs api and projector until ctx ends or one of them fails. The api ends first, so that the projector still
+// projects what the last requests wrote.
+func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb redis.UniversalClient, redisURL string) error {
+	projector := projections.New(log, rdb, projections.Config{Logger: d.logger})
+	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status})
+	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL}
+	if err := here.write(d.data); err != nil {
+		return err
+	}
+	d.ends = append(d.ends, func() error { return os.Remove(devFileIn(d.data)) })
+	g, ctx := errgroup.WithContext(ctx)
+	projecting, stopProjecting := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer stopProjecting()
+		return api.Serve(ctx, ln, handler, d.logger)
+	})
+	g.Go(func() error { return projector.Run(projecting) })
+	d.greet(here)
+	err := g.Wait()
+	d.note("ending …")
+	return err
+}
+
+// greet says where the system is and what to try, in a form that can be pasted into another terminal.
+func (d *dev) greet(here devFile) {
+	program, flags := "holdfast", ""
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+		program = "go run ./cmd/holdfast"
+	}
+	if findDev() != here {
+		flags = " --api " + here.API + " --redis " + here.Redis
+	}
+	tries := []string{"create demo --open", "watch demo", "set demo/greeting=hello --reason \"first try\""}
+	if _, err := os.Stat("examples/postgres-settings.yaml"); err == nil {
+		tries = []string{"import postgres.main -f examples/postgres-settings.yaml", "watch postgres.main",
+			"set postgres.main/work_mem=8192 --reason \"bigger sorts\""}
+	}
+	fmt.Fprintf(d.out, "holdfast is up at %s, with its data in %s\n\nTry, in other terminals in this folder:\n\n", here.API, d.data)
+	for _, try := range tries {
+		fmt.Fprintf(d.out, "  %s%s %s\n", program, flags, try)
+	}
+	fmt.Fprintf(d.out, "\nCtrl-C ends everything; the data stays.\n")
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const (
+	defaultAPI   = "http://127.0.0.1:8080"
+	defaultRedis = "redis://127.0.0.1:6379"
+	defaultData  = ".holdfast"
+)
+
+// devFile is what a running dev says of itself in its data folder, for its owner's eyes only.
+type devFile struct {
+	PID   int    `json:"pid"`
+	API   string `json:"api"`
+	Redis string `json:"redis"`
+}
+
+func devFileIn(dir string) string { return filepath.Join(dir, "dev.json") }
+
+func (f devFile) write(dir string) error {
+	data, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(devFileIn(dir), append(data, '\n'), 0o600)
+}
+
+// readDevFile returns what the dev in the data folder says; false if none runs there.
+func readDevFile(dir string) (devFile, bool) {
+	var f devFile
+	data, err := os.ReadFile(devFileIn(dir))
+	if err != nil || json.Unmarshal(data, &f) != nil || f.PID <= 0 {
+		return devFile{}, false
+	}
+	err = syscall.Kill(f.PID, 0) // one that was killed could not take its file away
+	return f, err == nil || err == syscall.EPERM
+}
+
+// findDev looks for a running dev's data folder here and in the folders above. The zero devFile: there is none.
+func findDev() devFile {
+	dir, err := os.Getwd()
+	for err == nil {
+		if f, running := readDevFile(filepath.Join(dir, defaultData)); running {
+			return f
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			break
+		}
+		dir = parent
+	}
+	return devFile{}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/internal/document"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+func (c *cli) exportCommand() *cobra.Command {
+	var file string
+	var effective bool
+	cmd := &cobra.Command{
+		Use:   "export NAMESPACE",
+		Short: "Write a namespace's own definitions and values as a document",
+		Long: `Export writes what the namespace itself holds, as YAML, or as JSON with -o json or a file named so. Import reads back the
+same. With --effective it writes what is in force: inherited definitions and values, and defaults as values.`,
+		Example:           "  holdfast export postgres.main -f main.yaml\n  holdfast export postgres.main -o json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeNamespace,
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "-", "file to write; - is standard output")
+	cmd.Flags().BoolVar(&effective, "effective", false, "write what is in force, not only what is set here")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ns, err := parseNamespace(args[0])
+		if err != nil {
+			return err
+		}
+		cl, err := c.newClient()
+		if err != nil {
+			return err
+		}
+		doc, err := cl.document(cmd.Context(), ns, effective)
+		if err != nil {
+			return err
+		}
+		return c.writeDocument(doc, file)
+	}
+	return cmd
+}
+
+// document reads a namespace as it is at one revision.
+func (c *client) document(ctx context.Context, ns events.Namespace, effective bool) (*document.Document, error) {
+	state, err := c.state(ctx, ns)
+	if err != nil {
+		return nil, err
+	}
+	doc := &document.Document{Namespace: ns, Open: state.Open, Description: state.Description, Labels: state.Labels,
+		Definitions: map[events.Key]events.Definition{}, Values: map[events.Key]events.Value{}}
+	for key, d := range state.definitions {
+		if effective || d.From == ns {
+			doc.Definitions[key] = d.Definition
+		}
+	}
+	for key, e := range state.values {
+		if effective || e.From == string(ns) {
+			doc.Values[key] = e.Value
+		}
+	}
+	return doc, nil
+}
+
+func (c *cli) writeDocument(doc *document.Document, file string) error {
+	format := document.YAML
+	if c.output == "json" || c.output == "jsonl" || strings.EqualFold(filepath.Ext(file), ".json") {
+		format = document.JSON
+	}
+	var b bytes.Buffer
+	if err := doc.Write(&b, format); err != nil {
+		return err
+	}
+	sensitive := 0
+	for key := range doc.Values {
+		if doc.Definitions[key].Sensitive {
+			sensitive++
+		}
+	}
+	if sensitive > 0 {
+		c.note("the document holds %d sensitive values; keep it safe", sensitive)
+	}
+	if file == "-" {
+		_, err := c.out.Write(b.Bytes())
+		return err
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		return err
+	}
+	c.note("%s: %d definitions, %d values", file, len(doc.Definitions), len(doc.Values))
+	return nil
+}
+
+// state is all that the api says of a namespace, at one position.
+type state struct {
+	api.Namespace
+	definitions map[events.Key]api.Definition
+	values      map[events.Key]view.Entry
+}
+
+// state reads a namespace in three requests, again if it changed between them.
+func (c *client) state(ctx context.Context, ns events.Namespace) (*state, error) {
+	for range 10 {
+		query, err := c.now(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var s state
+		var definitions api.Definitions
+		var values api.Values
+		for _, part := range []struct {
+			into any
+			path []string
+		}{{&s.Namespace, nil}, {&definitions, []string{"definitions"}}, {&values, []string{"values"}}} {
+			if err := c.get(ctx, part.into, query, append([]string{"v1", "namespaces", string(ns)}, part.path...)...); err != nil {
+				return nil, err
+			}
+		}
+		if s.Revision == definitions.Revision && s.Revision == values.Revision {
+			s.definitions, s.values = definitions.Definitions, values.Values
+			return &s, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changes faster than it can be read; try again", ns)
+}

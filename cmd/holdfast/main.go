@@ -1,0 +1,16 @@
+// Holdfast is the command line of the configuration store: it posts changes, reads settings and their definitions,
+// watches them change, moves them in and out of files, and, with "holdfast dev", is the whole system in one process.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+func (c *cli) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "get NAMESPACE/KEY",
+		Short:             "Print a setting's effective value",
+		Example:           "  holdfast get postgres.main/work_mem\n  holdfast get postgres.main/work_mem -o json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeAddress,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := parseAddress(args[0])
+			if err != nil {
+				return err
+			}
+			cl, err := c.newClient()
+			if err != nil {
+				return err
+			}
+			query, err := cl.now(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var v api.Value
+			if err := cl.get(cmd.Context(), &v, query, "v1", "namespaces", string(a.ns), "values", string(a.key)); err != nil {
+				return err
+			}
+			s := c.show(v.Entry)
+			return c.print(setting{a.ns, a.key, s}, func(w io.Writer) {
+				if s.Masked {
+					c.note("%s is sensitive; --show-sensitive shows it", a)
+				}
+				fmt.Fprintln(c.out, bare(s)) // not through w, which would align tabs
+			})
+		},
+	}
+}
+
+// bare is a value as a script takes it: a string's own text, anything else as JSON.
+func bare(s shown) string {
+	if s.Masked {
+		return mask
+	}
+	var text string
+	if json.Unmarshal([]byte(s.Value), &text) == nil && s.Value != "null" {
+		return text
+	}
+	return string(s.Value)
+}
+
+func (c *cli) listCommand() *cobra.Command {
+	var prefix string
+	cmd := &cobra.Command{
+		Use:               "list [NAMESPACE]",
+		Short:             "List the namespaces, or the effective values of one",
+		Example:           "  holdfast list\n  holdfast list postgres.main --prefix log_",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: c.completeNamespace,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, err := c.newClient()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return c.listNamespaces(cmd.Context(), cl)
+			}
+			ns, err := parseNamespace(args[0])
+			if err != nil {
+				return err
+			}
+			return c.listValues(cmd.Context(), cl, ns, prefix)
+		},
+	}
+	cmd.Flags().StringVar(&prefix, "prefix", "", "only keys that start with this")
+	return cmd
+}
+
+func (c *cli) listNamespaces(ctx context.Context, cl *client) error {
+	names, err := cl.namespaces(ctx, "")
+	if err != nil {
+		return err
+	}
+	var list []api.Namespace
+	for _, name := range names {
+		var ns api.Namespace
+		if err := cl.get(ctx, &ns, nil, "v1", "namespaces", string(name)); err != nil {
+			return err
+		}
+		list = append(list, ns)
+	}
+	return printAll(c, list, func(w io.Writer) {
+		row(w, "NAMESPACE", "REVISION", "POSITION", "OPEN", "DESCRIPTION")
+		for _, ns := range list {
+			row(w, ns.Namespace, ns.Revision, ns.Position, ns.Open, words(ns.Description))
+		}
+	})
+}
+
+// namespaces returns all names after the given one, page by page.
+func (c *client) namespaces(ctx context.Context, after events.Namespace) ([]events.Namespace, error) {
+	var names []events.Namespace
+	for {
+		query := url.Values{}
+		if after != "" {
+			query.Set("after", string(after))
+		}
+		var page api.Namespaces
+		if err := c.get(ctx, &page, query, "v1", "namespaces"); err != nil {
+			return nil, err
+		}
+		names = append(names, page.Namespaces...)
+		if page.Next == "" {
+			return names, nil
+		}
+		after = page.Next
+	}
+}
+
+func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, prefix string) error {
+	query, err := cl.now(ctx)
+	if err != nil {
+		return err
+	}
+	if prefix != "" {
+		query.Set("prefix", prefix)
+	}
+	var values api.Values
+	if err := cl.get(ctx, &values, query, "v1", "namespaces", string(ns), "values"); err != nil {
+		return err
+	}
+	var list []setting
+	for _, key := range slices.Sorted(maps.Keys(values.Values)) {
+		list = append(list, setting{ns, key, c.show(values.Values[key])})
+	}
+	return printAll(c, list, func(w io.Writer) {
+		row(w, "KEY", "VALUE", "KIND", "FROM", "REVISION")
+		for _, s := range list {
+			row(w, s.Key, s.text(), s.Kind, s.From, s.Revision)
+		}
+	})
+}
+
+// entries reads some settings; one without an effective value, or in no namespace, is nil.
+func (c *client) entries(ctx context.Context, list []address, query url.Values) ([]*view.Entry, error) {
+	found := make([]*view.Entry, len(list))
+	for i, a := range list {
+		var v api.Value
+		ok, err := ifFound(c.get(ctx, &v, query, "v1", "namespaces", string(a.ns), "values", string(a.key)))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found[i] = &v.Entry
+		}
+	}
+	return found, nil
+}
+
+// definition reads the definition in force for a setting; nil: there is none.
+func (c *client) definition(ctx context.Context, a address) (*api.KeyDefinition, error) {
+	var d api.KeyDefinition
+	ok, err := ifFound(c.get(ctx, &d, nil, "v1", "namespaces", string(a.ns), "definitions", string(a.key)))
+	if !ok {
+		return nil, err
+	}
+	return &d, nil
+}
