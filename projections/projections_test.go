@@ -20,6 +20,7 @@ func TestProjectsChangeSetsDownTheTree(t *testing.T) {
 	log := testenv.Log(t)
 	_, rdb := testenv.Redis(t)
 	running(t, log, rdb, quick)
+	projected(t, rdb, 0) // else the views would be put in place as a whole
 
 	post(t, log, "payments", created(), defined("conns", "20"), set("region", `"eu"`))       // 1 to 3
 	post(t, log, "payments.prod", created())                                                 // 4
@@ -130,6 +131,7 @@ func TestLargeChangeSets(t *testing.T) {
 	log := testenv.Log(t)
 	_, rdb := testenv.Redis(t)
 	running(t, log, rdb, quick)
+	projected(t, rdb, 0)
 	post(t, log, "big", created())
 	text := make([]byte, 250<<10)
 	for i := range text {
