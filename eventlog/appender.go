@@ -13,8 +13,10 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
-// maxBatch is how many change sets are decided together, at most.
-const maxBatch = 512
+const (
+	maxBatch     = 512                    // change sets that are decided together, at most
+	maxUnchecked = 100 * time.Millisecond // after which a connection must answer before it is used again
+)
 
 // appender is the group commit: one goroutine that takes all postings that wait, decides them in memory and stores them
 // in one transaction, while the next ones gather.
@@ -188,8 +190,8 @@ func (a *appender) process(batch []*posting) {
 func (a *appender) connected() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
 	defer cancel()
-	if a.conn != nil && time.Since(a.used) > time.Second && a.conn.Ping(ctx) != nil {
-		a.disconnect() // it broke while idle, and nothing was under way
+	if a.conn != nil && time.Since(a.used) > maxUnchecked && a.conn.Ping(ctx) != nil {
+		a.disconnect() // it broke while idle: better found out before a batch is sent, whose outcome would be unknown
 	}
 	if a.conn != nil && !a.conn.IsClosed() {
 		return nil

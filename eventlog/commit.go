@@ -334,8 +334,5 @@ func (a *appender) rejected(ps []*posting, err error) {
 	case pg.Code == readOnly:
 		a.disconnect()
 	}
-	if transient(err) {
-		err = unavailable(err)
-	}
-	a.fail(ps, err)
+	a.fail(ps, unavailable(err))
 }

@@ -74,14 +74,21 @@ func readError(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case transient(err):
-		return unavailable(err)
 	}
-	return err
+	return unavailable(err)
 }
 
+// broken says whether err is that of a connection which was made before and has ended since.
+func broken(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || pgconn.Timeout(err) || !transient(err) {
+		return false
+	}
+	return judge(err, false) != rejected
+}
+
+// unavailable wraps err in ErrUnavailable if it is of the kind that passes.
 func unavailable(err error) error {
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, ErrUnavailable) || !transient(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

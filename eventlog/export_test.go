@@ -10,6 +10,9 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
+// MaxUnchecked is the idle time after which the appender asks whether its connection still answers.
+const MaxUnchecked = maxUnchecked
+
 // Prune deletes the receipts that are old enough now.
 func (l *Log) Prune(ctx context.Context) error { return l.prune(ctx) }
 

@@ -107,14 +107,15 @@ func (l *Log) load(ctx context.Context, root events.Namespace, at events.Positio
 	if at == 0 {
 		return t, nil
 	}
-	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	rows, err := l.pool.Query(read, selectTree, root, at)
-	if err == nil {
-		t, err = fold(t, rows)
-	}
+	err = l.read(ctx, func(ctx context.Context) error {
+		rows, err := l.pool.Query(ctx, selectTree, root, at)
+		if err == nil {
+			t, err = fold(config.Tree{}, rows)
+		}
+		return err
+	})
 	if err != nil {
-		return config.Tree{}, readError(ctx, err)
+		return config.Tree{}, err
 	}
 	return t, nil
 }
@@ -134,17 +135,18 @@ func (l *Log) Present(ctx context.Context, ns events.Namespace) (config.Tree, er
 
 // Namespaces lists the namespaces that exist, sorted, those after the given one, at most limit.
 func (l *Log) Namespaces(ctx context.Context, after events.Namespace, limit int) ([]events.Namespace, error) {
-	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	rows, err := l.pool.Query(read, `
-		SELECT namespace
-		FROM events
-		WHERE type = 'namespace.created.v1' AND namespace > $1
-		ORDER BY namespace
-		LIMIT $2`, after, limit)
-	if err != nil {
-		return nil, readError(ctx, err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[events.Namespace])
-	return names, readError(ctx, err)
+	var names []events.Namespace
+	err := l.read(ctx, func(ctx context.Context) error {
+		rows, err := l.pool.Query(ctx, `
+			SELECT namespace
+			FROM events
+			WHERE type = 'namespace.created.v1' AND namespace > $1
+			ORDER BY namespace
+			LIMIT $2`, after, limit)
+		if err == nil {
+			names, err = pgx.CollectRows(rows, pgx.RowTo[events.Namespace])
+		}
+		return err
+	})
+	return names, err
 }

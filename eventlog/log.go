@@ -118,16 +118,16 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 }
 
 func (l *Log) checkSchema(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
 	var version int64
-	err := l.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+migrations.VersionTable).Scan(&version)
+	err := l.read(ctx, func(ctx context.Context) error {
+		return l.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+migrations.VersionTable).Scan(&version)
+	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == undefinedTable {
 		err = nil
 	}
 	switch {
 	case err != nil:
-		return readError(ctx, err)
+		return err
 	case version < migrations.Newest:
 		return fmt.Errorf("the database's schema has version %d, this program needs %d: run the migrations", version, migrations.Newest)
 	case version > migrations.Newest:
@@ -147,9 +147,7 @@ func (l *Log) Close() {
 
 // Ping reports whether Postgres answers.
 func (l *Log) Ping(ctx context.Context) error {
-	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	return readError(ctx, l.pool.Ping(read))
+	return l.read(ctx, l.pool.Ping)
 }
 
 // Head is where the log ends.
@@ -170,11 +168,12 @@ func scanHead(row pgx.Row) (h Head, err error) {
 }
 
 // Head returns where the log ends now.
-func (l *Log) Head(ctx context.Context) (Head, error) {
-	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	h, err := scanHead(l.pool.QueryRow(read, selectHead))
-	return h, readError(ctx, err)
+func (l *Log) Head(ctx context.Context) (h Head, err error) {
+	err = l.read(ctx, func(ctx context.Context) (err error) {
+		h, err = scanHead(l.pool.QueryRow(ctx, selectHead))
+		return err
+	})
+	return h, err
 }
 
 // connect makes a connection of its own for a caller that keeps it.

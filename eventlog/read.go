@@ -32,17 +32,35 @@ func (l *Log) Read(ctx context.Context, q Query) ([]events.Recorded, error) {
 	if q.Until <= 0 {
 		q.Until = endOfLog
 	}
-	read, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	rows, err := l.query(read, q)
+	var evs []events.Recorded
+	err := l.read(ctx, func(ctx context.Context) error {
+		rows, err := l.query(ctx, q)
+		if err != nil {
+			return err
+		}
+		evs, err = collect(rows)
+		return err
+	})
 	if err != nil {
-		return nil, readError(ctx, err)
-	}
-	evs, err := collect(rows)
-	if err != nil {
-		return nil, readError(ctx, err)
+		return nil, err
 	}
 	return evs, nil
+}
+
+// read runs a read over the pool, bounded, and a second time if its connection turned out to be broken: after a restart
+// of the server all those that were idle are.
+func (l *Log) read(ctx context.Context, do func(context.Context) error) error {
+	try := func() error {
+		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+		defer cancel()
+		return do(ctx)
+	}
+	err := try()
+	if err != nil && ctx.Err() == nil && broken(err) {
+		l.pool.Reset()
+		err = try()
+	}
+	return readError(ctx, err)
 }
 
 // endOfLog is a position after every event.
