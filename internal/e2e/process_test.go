@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-config/holdfast/internal/testenv"
+)
+
+// binaries builds cmd/api and cmd/projector once, with the race detector, and returns their folder.
+var binaries = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "holdfast-e2e-")
+	if err != nil {
+		return "", err
+	}
+	const module = "github.com/holdfast-config/holdfast"
+	out, err := exec.Command("go", "build", "-race", "-o", dir+"/", module+"/cmd/api", module+"/cmd/projector").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the programs: %w: %s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := binaries(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// process is one of our programs, running.
+type process struct {
+	t    *testing.T
+	name string
+	args []string
+	url  string // of its health endpoints, and of the api
+	cmd  *exec.Cmd
+	logs *buffer
+}
+
+// start runs the program and waits until it is alive. It ends with the test; a race that it reports fails the test.
+func start(t *testing.T, name string, args ...string) *process {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	p := &process{t: t, name: name, url: "http://" + addr, args: append([]string{"--listen", addr}, args...), logs: &buffer{}}
+	p.run()
+	t.Cleanup(func() {
+		p.signal(syscall.SIGCONT)
+		p.kill()
+		if bytes.Contains(p.logs.Bytes(), []byte("DATA RACE")) || t.Failed() {
+			t.Logf("%s %v said:\n%s", name, p.args, tail(p.logs.Bytes(), 8<<10))
+		}
+		if bytes.Contains(p.logs.Bytes(), []byte("DATA RACE")) {
+			t.Errorf("%s has a data race", name)
+		}
+	})
+	return p
+}
+
+// run starts the process, the first time or again after kill.
+func (p *process) run() {
+	p.t.Helper()
+	dir, err := binaries()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = exec.Command(filepath.Join(dir, p.name), p.args...)
+	p.cmd.Stdout, p.cmd.Stderr = p.logs, p.logs
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	testenv.Eventually(p.t, p.name+" is alive", func() bool {
+		resp, err := http.Get(p.url + "/livez")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+// kill ends the process with SIGKILL and waits for its end.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// get decodes the JSON answer at path, whatever its status, and returns the status; 0 if there is no answer.
+func (p *process) get(path string, into any) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return 0
+	}
+	return resp.StatusCode
+}
+
+// buffer is a bytes.Buffer that a process may write while a test reads.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) Bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.b.Bytes())
+}
+
+func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }

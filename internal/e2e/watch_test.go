@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel"
+	"github.com/holdfast-config/holdfast/readmodel/view"
+)
+
+// watcher is a reader whose snapshots are looked at all the time: none may go back, lose a key or show half a change.
+type watcher struct {
+	*readmodel.Reader
+	ns   events.Namespace
+	done chan struct{}
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex
+	looks int
+	err   error
+}
+
+// watch opens a reader that is looked at from position from on.
+func watch(t *testing.T, redisURL string, ns events.Namespace, from events.Position) *watcher {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := readmodel.Open(ctx, string(ns), readmodel.Config{Redis: redisURL, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatalf("open reader of %s: %v", ns, err)
+	}
+	if err := r.WaitFor(ctx, from); err != nil {
+		t.Fatalf("reader of %s waits for position %d, is %+v: %v", ns, from, r.Status(), err)
+	}
+	w := &watcher{Reader: r, ns: ns, done: make(chan struct{})}
+	w.wg.Go(w.look)
+	t.Cleanup(func() { w.end(t) })
+	return w
+}
+
+// end stops looking and reports what was seen to be wrong.
+func (w *watcher) end(t *testing.T) {
+	select {
+	case <-w.done:
+		return
+	default:
+	}
+	close(w.done)
+	w.wg.Wait()
+	if err := w.Close(); err != nil {
+		t.Errorf("close reader of %s: %v", w.ns, err)
+	}
+	if w.err != nil {
+		t.Errorf("reader of %s: %v", w.ns, w.err)
+	}
+	if w.looks == 0 {
+		t.Errorf("reader of %s was never looked at", w.ns)
+	}
+}
+
+func (w *watcher) look() {
+	tick := time.NewTicker(200 * time.Microsecond)
+	defer tick.Stop()
+	last := w.Snapshot()
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-tick.C:
+		}
+		s := w.Snapshot()
+		if err := consistent(last, s); err != nil {
+			w.fail(err)
+			return
+		}
+		last = s
+		w.mu.Lock()
+		w.looks++
+		w.mu.Unlock()
+	}
+}
+
+func (w *watcher) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = errors.Join(w.err, err)
+}
+
+func consistent(last, s *readmodel.Snapshot) error {
+	if s.Epoch() == last.Epoch() && s.Position() < last.Position() {
+		return fmt.Errorf("went back from position %d to %d", last.Position(), s.Position())
+	}
+	for n := range pairs {
+		left, okLeft := s.Get(fmt.Sprintf("left.%d", n))
+		right, okRight := s.Get(fmt.Sprintf("right.%d", n))
+		if !okLeft || !okRight {
+			return fmt.Errorf("a key of pair %d vanished at position %d", n, s.Position())
+		}
+		if left.Value != right.Value {
+			return fmt.Errorf("half a change at position %d: pair %d is %s and %s", s.Position(), n, left.Value, right.Value)
+		}
+	}
+	return nil
+}
+
+// equalsLog waits until every view has everything in the log, and holds views and readers against a fold of it.
+func equalsLog(t *testing.T, log *eventlog.Log, rdb redis.UniversalClient, watchers ...*watcher) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	head, err := log.Head(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range watchers {
+		if err := w.WaitFor(ctx, head.Position); err != nil {
+			t.Fatalf("reader of %s waits for position %d, is %+v: %v", w.ns, head.Position, w.Status(), err)
+		}
+		want := folded(t, log, w.ns)
+		got := map[events.Key]view.Entry{}
+		for key := range want {
+			if e, ok := w.Get(string(key)); ok {
+				got[key] = e
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" || w.Snapshot().Len() != len(want) {
+			t.Errorf("reader of %s has %d keys of %d; differs from the log (-log +reader):\n%s", w.ns, w.Snapshot().Len(), len(want), diff)
+		}
+	}
+	names, err := log.Namespaces(ctx, "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ns := range names {
+		got := map[events.Key]view.Entry{}
+		if _, err := view.Load(ctx, rdb, ns, func(k events.Key, e view.Entry) error { got[k] = e; return nil }); err != nil {
+			t.Errorf("load view of %s: %v", ns, err)
+		}
+		if diff := cmp.Diff(folded(t, log, ns), got); diff != "" {
+			t.Errorf("view of %s differs from the log (-log +view):\n%s", ns, diff)
+		}
+	}
+}
+
+func folded(t *testing.T, log *eventlog.Log, ns events.Namespace) map[events.Key]view.Entry {
+	t.Helper()
+	tree, err := log.Load(t.Context(), ns, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := map[events.Key]view.Entry{}
+	for key, e := range tree.Entries(ns) {
+		entries[key] = view.Entry{Value: e.Value, Kind: e.Kind, Revision: e.Revision, Position: e.Position, From: e.From, Sensitive: e.Sensitive}
+	}
+	return entries
+}
