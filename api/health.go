@@ -43,6 +43,7 @@ func (s *server) health() {
 		OperationID: "readyz", Method: http.MethodGet, Path: readyPath,
 		Summary: "Whether requests can be answered, and which part is not as it should be",
 	}
+	answerAlso[Ready](s, &ready, "503", "Requests can not be answered")
 	register(s, ready, s.ready)
 }
 
@@ -50,7 +51,7 @@ func (s *server) health() {
 // reads go on from the log.
 func (s *server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	body := Ready{Parts: map[string]Part{"server": {OK: true}}}
-	if draining(ctx).Err() != nil {
+	if lifeOf(ctx).draining.Err() != nil {
 		body.Parts["server"] = Part{Why: "is shutting down"}
 	}
 	s.readyLog(ctx, body.Parts)

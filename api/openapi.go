@@ -2,7 +2,6 @@ package api
 
 import (
 	"maps"
-	"net/http"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,7 +20,7 @@ func openapiConfig() huma.Config {
 		return huma.DefaultSchemaNamer(t, hint)
 	})
 	schemas.RegisterTypeAlias(reflect.TypeFor[events.Value](), reflect.TypeFor[any]()) // any JSON
-	return huma.Config{
+	cfg := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
@@ -34,16 +33,20 @@ func openapiConfig() huma.Config {
 		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat: "application/json",
 	}
+	cfg.AllowAdditionalPropertiesByDefault = true // answers may gain members; bodies of requests say that they take no others
+	return cfg
 }
 
 // changeSetBody documents what commands.Parse reads.
 type changeSetBody struct {
+	_        struct{}      `json:"-" additionalProperties:"false"`
 	Reason   string        `json:"reason,omitempty"`
 	Expect   expectBody    `json:"expect,omitzero" doc:"About the namespace"`
 	Commands []commandBody `json:"commands" minItems:"1" maxItems:"1000"`
 }
 
 type commandBody struct {
+	_           struct{}          `json:"-" additionalProperties:"false"`
 	Do          string            `json:"do" enum:"create,define,set,unset,remove"`
 	Key         string            `json:"key,omitempty" doc:"In all but create"`
 	Value       events.Value      `json:"value,omitempty" doc:"In set"`
@@ -55,8 +58,9 @@ type commandBody struct {
 }
 
 type expectBody struct {
-	Revision int64 `json:"revision,omitempty" minimum:"0" doc:"Of the namespace, or of the key's own value or definition; 0: there is none"`
-	Position int64 `json:"position,omitempty" minimum:"0" doc:"Of the key's effective entry; 0: it has none. In set and unset"`
+	_        struct{} `json:"-" additionalProperties:"false"`
+	Revision int64    `json:"revision,omitempty" minimum:"0" doc:"Of the namespace, or of the key's own value or definition; 0: there is none"`
+	Position int64    `json:"position,omitempty" minimum:"0" doc:"Of the key's effective entry; 0: it has none. In set and unset"`
 }
 
 // takeJSON documents the body of an operation that reads it itself, so that there is one parser and not two.
@@ -80,8 +84,17 @@ func answerEither[A, B any](s *server, op *huma.Operation) {
 		schemas.Schema(reflect.TypeFor[A](), true, ""), schemas.Schema(reflect.TypeFor[B](), true, ""),
 	}}
 	op.Responses = map[string]*huma.Response{"200": {
-		Description: http.StatusText(http.StatusOK),
+		Description: "What was appended, or with dry_run what would be",
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: either}},
+	}}
+}
+
+// answerAlso documents an answer of another status with the form of A.
+func answerAlso[A any](s *server, op *huma.Operation, status, description string) {
+	schema := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[A](), true, "")
+	op.Responses = map[string]*huma.Response{status: {
+		Description: description,
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: schema}},
 	}}
 }
 

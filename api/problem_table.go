@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -112,7 +113,11 @@ func sentinelText(typ string) string {
 
 // refusal lists every problem of a refused change set, each with a pointer to its place in the body.
 func refusal(typ string, refused *commands.Refused) *Problem {
-	p := newProblem(typ, refused.Problems[0].Detail)
+	first := commands.Refused{Namespace: refused.Namespace, Problems: refused.Problems[:1]}
+	p := newProblem(typ, first.Error())
+	if more := len(refused.Problems) - 1; more > 0 {
+		p.Detail += fmt.Sprintf("; and %d more, see errors", more)
+	}
 	for _, one := range refused.Problems {
 		t, _ := kindOf(one.Err)
 		e := ProblemError{Type: t, Pointer: one.Pointer(), Detail: one.Detail, Key: one.Key, Suggestion: one.Suggestion}
@@ -140,7 +145,7 @@ func fromHuma(status int, msg string, errs ...error) huma.StatusError {
 		}
 		return p
 	case http.StatusRequestEntityTooLarge:
-		return newProblem(ProblemOverLimit, msg)
+		return newProblem(ProblemOverLimit, fmt.Sprintf("the body is more than %d bytes", events.MaxChangeSetBytes))
 	case http.StatusRequestTimeout:
 		return newProblem(ProblemRequestTimeout, "the body did not arrive in time")
 	default: // the body is missing (400) or broke off (500): handlers make all other errors themselves

@@ -156,7 +156,8 @@ func TestRefusal(t *testing.T) {
 	}}
 	got := problemOf(fmt.Errorf("append: %w", refused))
 	want := &Problem{
-		Type: ProblemConflict, Title: "An expectation does not hold", Status: 409, Detail: "expected revision 4, is 6",
+		Type: ProblemConflict, Title: "An expectation does not hold", Status: 409,
+		Detail: "set a/k: expected revision 4, is 6; and 3 more, see errors",
 		Errors: []ProblemError{
 			{Type: ProblemConflict, Pointer: "/commands/2/expect/revision", Detail: "expected revision 4, is 6", Key: "k"},
 			{Type: ProblemInvalidDefinition, Pointer: "/commands/0/definition", Detail: "two values violate it", Key: "l",

@@ -232,12 +232,13 @@ func (s *server) reach(ctx context.Context, min events.Position, wait time.Durat
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	defer context.AfterFunc(draining(ctx), cancel)()
+	closing := lifeOf(ctx).closing
+	defer context.AfterFunc(closing, cancel)()
 	err := s.log.Await(waiting, min)
 	if err == nil || waiting.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	if draining(ctx).Err() != nil {
+	if closing.Err() != nil {
 		return newProblem(ProblemUnavailable, "this server is shutting down; ask another")
 	}
 	head, err := s.log.Head(ctx)

@@ -16,10 +16,18 @@ const (
 	maxHeaderBytes = 16 << 10
 )
 
-// Serve answers on ln until ctx ends. Then it says it is not ready, refuses new connections, waits for the requests
-// under way, at most 15 s, and closes what is left. It closes ln. The error is nil after such an end.
+// Serve answers on ln until ctx ends. Then it refuses new connections, waits for the requests under way, at most 15 s,
+// and closes what is left. It closes ln. The error is nil after such an end.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Logger) error {
-	base := context.WithValue(context.WithoutCancel(ctx), drainingKey{}, ctx)
+	return ServeBehind(ctx, ln, h, logger, 0)
+}
+
+// ServeBehind is [Serve] behind a load balancer: when ctx ends, it first answers for notReady as before, except that
+// /readyz says that it is shutting down, so that no more requests are sent here by the time connections are refused.
+func ServeBehind(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Logger, notReady time.Duration) error {
+	closing, closeNow := context.WithCancel(context.WithoutCancel(ctx))
+	defer closeNow()
+	base := context.WithValue(context.WithoutCancel(ctx), lifeKey{}, life{draining: ctx, closing: closing})
 	srv := &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return base },
@@ -37,6 +45,12 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Lo
 		return err
 	case <-ctx.Done():
 	}
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(notReady):
+	}
+	closeNow()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
@@ -49,12 +63,17 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, logger *slog.Lo
 	return nil
 }
 
-type drainingKey struct{}
+type lifeKey struct{}
 
-// draining returns a context that ends when the server that the request of ctx came to starts to shut down.
-func draining(ctx context.Context) context.Context {
-	if d, ok := ctx.Value(drainingKey{}).(context.Context); ok {
-		return d
+// life is what a request can know of the end of its server.
+type life struct {
+	draining context.Context // ends when the server should get no more requests
+	closing  context.Context // ends when requests under way should come to their end
+}
+
+func lifeOf(ctx context.Context) life {
+	if l, ok := ctx.Value(lifeKey{}).(life); ok {
+		return l
 	}
-	return context.Background()
+	return life{draining: context.Background(), closing: context.Background()}
 }

@@ -46,6 +46,7 @@ type PlannedEvent struct {
 
 // SetValue is the body of PUT …/values/{key}.
 type SetValue struct {
+	_      struct{}     `json:"-" additionalProperties:"false"`
 	Value  events.Value `json:"value"`
 	Reason string       `json:"reason,omitempty"`
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -20,6 +21,7 @@ type settings struct {
 	daemon.Settings
 	hosts                []string
 	allowUnauthenticated bool
+	notReady             time.Duration
 }
 
 // run serves until ctx ends.
@@ -57,6 +59,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*settin
 		set.hosts = strings.Split(strings.ToLower(names), ",")
 		return nil
 	})
+	fs.DurationVar(&set.notReady, "drain-for", 0, "how long to go on answering, while /readyz says no, before the end; for load balancers")
 	return set, daemon.Parse(fs, args, getenv)
 }
 
@@ -95,5 +98,5 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 		cfg.Redis = rdb
 	}
 	logger.Info("serving", "address", ln.Addr().String())
-	return api.Serve(ctx, ln, api.New(cfg), logger)
+	return api.ServeBehind(ctx, ln, api.New(cfg), logger, set.notReady)
 }
