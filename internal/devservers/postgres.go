@@ -196,7 +196,8 @@ func (p *Postgres) ask(ctx context.Context) error {
 func (p *Postgres) URLFor(role, database string) string {
 	// What is not named here a client would take from PGPORT and the like.
 	query := url.Values{"host": {p.socket}, "port": {"5432"}, "sslmode": {"disable"}}
-	u := url.URL{Scheme: "postgres", User: url.User(role), Path: "/" + database, RawQuery: query.Encode()}
+	encoded := strings.ReplaceAll(query.Encode(), "+", "%20") // to Postgres' clients + is no space
+	u := url.URL{Scheme: "postgres", User: url.User(role), Path: "/" + database, RawQuery: encoded}
 	return u.String()
 }
 
