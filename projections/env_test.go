@@ -219,3 +219,12 @@ func leakFree(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
+
+func headOf(t testing.TB, log *eventlog.Log) eventlog.Head {
+	t.Helper()
+	head, err := log.Head(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
+}

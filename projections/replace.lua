@@ -15,7 +15,10 @@ keep(KEYS[2], 'hash')
 keep(KEYS[3], 'stream')
 
 local seen = redis.call('HMGET', KEYS[2], 'epoch', 'term')
-if seen[1] == epoch and (tonumber(seen[2]) or 0) > tonumber(ARGV[2]) then return 'FENCED' end
+if seen[1] == epoch and (tonumber(seen[2]) or 0) > tonumber(ARGV[2]) then
+  redis.call('UNLINK', KEYS[4])
+  return 'FENCED'
+end
 if redis.call('HLEN', KEYS[4]) ~= keys then return 'LOST' end
 
 redis.call('UNLINK', KEYS[1])
