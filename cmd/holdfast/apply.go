@@ -109,6 +109,10 @@ func (a *applying) run(ctx context.Context, in io.Reader) error {
 
 func (a *applying) printDone(done []api.Written) error {
 	return printAll(a.cli, done, func(w io.Writer) {
+		if len(done) == 0 {
+			fmt.Fprintf(w, "%s: nothing applied\n", a.ns)
+			return
+		}
 		before := 0
 		var last api.Written
 		for _, last = range done {

@@ -23,12 +23,10 @@ import (
 // an idempotency key, so that one whose answer was lost finds the answer of the first.
 type client struct {
 	base    string
-	timeout time.Duration // for a request with its repetitions
+	timeout time.Duration   // for a request with its repetitions
+	pauses  []time.Duration // before each repetition
 	http    http.Client
 }
-
-// pauses before a request is repeated.
-var pauses = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}
 
 // newClient finds the api by flag, environment, or a running dev.
 func (c *cli) newClient() (*client, error) {
@@ -40,7 +38,8 @@ func (c *cli) newClient() (*client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("the api's address must be of the form http://host:port, is %q", base)}
 	}
-	return &client{base: strings.TrimSuffix(base, "/"), timeout: c.timeout}, nil
+	return &client{base: strings.TrimSuffix(base, "/"), timeout: c.timeout,
+		pauses: []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}}, nil
 }
 
 // get reads into v what stands at the path, whose parts are escaped.
@@ -114,7 +113,7 @@ func (c *client) do(ctx context.Context, r request, v any) error {
 		default:
 			sent = sent || problem.Type == api.ProblemOutcomeUnknown
 		}
-		if attempt == len(pauses) || !pause(ctx, pauses[attempt]) {
+		if attempt == len(c.pauses) || !pause(ctx, c.pauses[attempt]) {
 			return c.gaveUp(ctx, r, sent, err)
 		}
 	}

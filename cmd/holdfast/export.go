@@ -85,7 +85,7 @@ func (c *cli) writeDocument(doc *document.Document, file string) error {
 		}
 	}
 	if sensitive > 0 {
-		c.note("the document holds %d sensitive values; keep it safe", sensitive)
+		c.note("the document holds %s; keep it safe", count(sensitive, "sensitive value"))
 	}
 	if file == "-" {
 		_, err := c.out.Write(b.Bytes())

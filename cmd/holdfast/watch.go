@@ -26,8 +26,10 @@ type changed struct {
 	Reason    string           `json:"reason,omitzero"`
 	Revision  events.Revision  `json:"revision"`
 	Position  events.Position  `json:"position"`
-	Origin    events.Namespace `json:"origin,omitzero"`   // whose change set it was
-	Resynced  bool             `json:"resynced,omitzero"` // seen by loading the view anew: who did it and why is in the log
+	// Origin is the namespace whose change set it was, and OriginRevision that one's revision, where it is inherited.
+	Origin         events.Namespace `json:"origin,omitzero"`
+	OriginRevision events.Revision  `json:"origin_revision,omitzero"`
+	Resynced       bool             `json:"resynced,omitzero"` // seen by loading the view anew: who did it and why is in the log
 }
 
 func (c *cli) watchCommand() *cobra.Command {
@@ -137,7 +139,7 @@ func (c *cli) printChanges(ch readmodel.Changed, keys []string) (bool, error) {
 		line := changed{Time: ch.Time, Namespace: ch.Namespace, Key: k.Key, Actor: ch.Actor, Reason: ch.Reason,
 			Revision: ch.Revision, Position: ch.Position, Resynced: ch.Resynced}
 		if ch.Origin != ch.Namespace {
-			line.Origin = ch.Origin
+			line.Origin, line.OriginRevision = ch.Origin, ch.OriginRevision
 		}
 		line.Old, line.New = c.showOrNot(k.Old), c.showOrNot(k.New)
 		if err := c.printChange(line); err != nil {
@@ -156,8 +158,12 @@ func (c *cli) printChange(line changed) error {
 		if line.Resynced {
 			when, by = nothing, "seen after a resync"
 		}
-		row(w, when, line.Key, line.Old.text()+" → "+line.New.text(), by, words(line.Reason),
-			fmt.Sprintf("revision %d", line.Revision), fmt.Sprintf("position %d", line.Position))
+		revision := fmt.Sprintf("revision %d", line.Revision)
+		if line.Origin != "" {
+			revision = fmt.Sprintf("revision %d of %s", line.OriginRevision, line.Origin)
+		}
+		row(w, when, line.Key, line.Old.text()+" → "+line.New.text(), by, words(line.Reason), revision,
+			fmt.Sprintf("position %d", line.Position))
 	})
 }
 
