@@ -129,7 +129,7 @@ func (l *Log) checkSchema(ctx context.Context) error {
 	case err != nil:
 		return err
 	case version < migrations.Newest:
-		return fmt.Errorf("the database's schema has version %d, this program needs %d: run the migrations", version, migrations.Newest)
+		return fmt.Errorf("the database's schema has version %d, this program needs %d: run the migrations (holdfast migrate)", version, migrations.Newest)
 	case version > migrations.Newest:
 		return fmt.Errorf("the database's schema has version %d, this program knows %d: upgrade the program", version, migrations.Newest)
 	}
