@@ -111,7 +111,6 @@ func (s *Settings) OpenRedis() (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.ContextTimeoutEnabled = true
 	return redis.NewUniversalClient(options), nil
 }
 
