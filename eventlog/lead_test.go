@@ -1,9 +1,14 @@
 package eventlog_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,9 +73,8 @@ func TestLeadHandsOver(t *testing.T) {
 	}
 }
 
-// A leader that is not heard of any more stops leading before another begins: nobody closes its connection but the
-// server's own clock, which is how a stopped process looks to it.
-func TestLeadLosesLockWhenSilent(t *testing.T) {
+// A leader whose connection hangs stops leading, and another begins.
+func TestLeadThroughHang(t *testing.T) {
 	t.Parallel()
 	_, app := testenv.Database(t)
 	network := testenv.Proxy(t, app)
@@ -92,4 +96,69 @@ func TestLeadLosesLockWhenSilent(t *testing.T) {
 	}
 	cancel()
 	within(t, "the second ends", ended2)
+}
+
+// A process that is stopped keeps its connection open and says nothing: the server's clock takes the lock from it. When
+// it goes on, it finds out.
+func TestLeadOfStoppedProcess(t *testing.T) {
+	t.Parallel()
+	_, app := testenv.Database(t)
+	leader := exec.Command(os.Args[0])
+	leader.Env = append(os.Environ(), leaderVariable+"="+app)
+	leader.Stderr = os.Stderr
+	out, err := leader.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		leader.Process.Kill()
+		leader.Wait()
+	})
+	said := bufio.NewScanner(out)
+	next := func() string {
+		said.Scan()
+		return said.Text()
+	}
+	if got := next(); got != "leading 1" {
+		t.Fatalf("the process says %q", got)
+	}
+	if err := leader.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var active atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	terms, ended := leading(ctx, open(t, eventlog.Config{URL: app}), &active)
+	if term := within(t, "another leads", terms); term != 2 {
+		t.Errorf("got term %d, want 2", term)
+	}
+	if err := leader.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(); got != "lock lost" {
+		t.Errorf("the process says %q", got)
+	}
+	cancel()
+	within(t, "the other ends", ended)
+}
+
+// leaderVariable has the URL of the database in which this binary, instead of testing, leads and says so.
+const leaderVariable = "HOLDFAST_TEST_LEAD"
+
+func leadAlone(url string) {
+	log, err := eventlog.Open(context.Background(), eventlog.Config{URL: url})
+	if err != nil {
+		panic(err)
+	}
+	defer log.Close()
+	err = log.Lead(context.Background(), func(ctx context.Context, term int64) error {
+		fmt.Println("leading", term)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if errors.Is(err, eventlog.ErrLockLost) {
+		fmt.Println("lock lost")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"testing"
 	"time"
 
@@ -18,7 +19,13 @@ import (
 	"github.com/holdfast-config/holdfast/internal/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(leaderVariable); url != "" {
+		leadAlone(url)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a log, closed when the test ends.
 func open(t testing.TB, cfg eventlog.Config) *eventlog.Log {

@@ -66,7 +66,8 @@ func run(ctx context.Context, url string, migrate func(*sql.DB, *goose.Provider)
 	}()
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return err
+		// The cause may repeat the URL, password and all.
+		return errors.New("the database's URL is neither a postgres:// URL nor a key=value string")
 	}
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()
