@@ -99,9 +99,6 @@ func definedRevision(own config.Key) events.Revision {
 // refused, or an earlier one on the same key was, so that this one would be judged on what is not there.
 func (d *decision) begin(key events.Key, expect Expect, revision func(config.Key) events.Revision) (own config.Key, ok bool) {
 	d.at.Key = key
-	if d.failed[key] {
-		return own, false
-	}
 	var was config.Key
 	if ns, ok := d.before.Namespace(d.cs.Namespace); ok {
 		was, _ = ns.Key(key)
@@ -116,6 +113,9 @@ func (d *decision) begin(key events.Key, expect Expect, revision func(config.Key
 			d.refuse("expect.position", ErrConflict, conflict("position", *e, entry.Position))
 			return own, false
 		}
+	}
+	if d.failed[key] {
+		return own, false
 	}
 	ns, _ := d.now.Namespace(d.cs.Namespace)
 	own, _ = ns.Key(key)

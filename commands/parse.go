@@ -87,6 +87,10 @@ type fields map[string]func(raw json.RawMessage) error
 
 // fail notes what is wrong with a field of the command that the parser is at.
 func (p *parser) fail(field string, err error) {
+	var element *elementError
+	if errors.As(err, &element) {
+		field, err = fmt.Sprintf("%s.%d", field, element.index), element.error
+	}
 	problem := p.at
 	problem.Field, problem.Err = field, ErrMalformed
 	var limit *events.LimitError
@@ -296,6 +300,12 @@ func into[T any](to *T, read func(json.RawMessage) (T, error)) func(json.RawMess
 	}
 }
 
+// elementError is about one element of an array.
+type elementError struct {
+	index int
+	error
+}
+
 func list[T any](read func(json.RawMessage) (T, error)) func(json.RawMessage) ([]T, error) {
 	return func(raw json.RawMessage) ([]T, error) {
 		elements, err := splitArray(raw)
@@ -306,7 +316,7 @@ func list[T any](read func(json.RawMessage) (T, error)) func(json.RawMessage) ([
 		for i, element := range elements {
 			one, err := read(element)
 			if err != nil {
-				return nil, fmt.Errorf("has a wrong element %d: %w", i, err)
+				return nil, &elementError{i, err}
 			}
 			all = append(all, one)
 		}
