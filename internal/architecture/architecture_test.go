@@ -39,12 +39,13 @@ var table = map[string][]string{
 	"internal/redisurl":     {},
 	"internal/document":     {"events", "config", "commands"},
 	"internal/architecture": {},
+	"internal/daemon":       {"eventlog", "internal/redisurl"},
 	"internal/devservers":   {},
 	"internal/testenv":      {"eventlog", "migrations", "internal/devservers"},
 }
 
 // testsMay is what tests of any package may import beyond the package's own row.
-var testsMay = []string{"internal/testenv"}
+var testsMay = []string{"internal/testenv", "internal/devservers"}
 
 // onlyIn says where a library may be imported; "tests" are those of any package.
 var onlyIn = map[string][]string{
@@ -56,7 +57,8 @@ var onlyIn = map[string][]string{
 	"testing":                       {"internal/testenv", "tests"},
 	module + "/internal/testenv":    {"internal/testenv", "tests"},
 	module + "/internal/devservers": {"internal/devservers", "internal/testenv", "cmd/holdfast", "tests"},
-	module + "/internal/redisurl":   {"internal/redisurl", "readmodel", "cmd", "tests"},
+	module + "/internal/redisurl":   {"internal/redisurl", "internal/daemon", "readmodel", "cmd", "tests"},
+	module + "/internal/daemon":     {"cmd", "tests"},
 	module + "/internal/pmap":       {"internal/pmap", "config", "readmodel", "tests"},
 }
 

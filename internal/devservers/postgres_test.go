@@ -25,7 +25,7 @@ func TestPostgresKeepsItsData(t *testing.T) {
 
 	// As a killed server leaves it, with the id of a process that lives: of its own accord Postgres would not start.
 	stale := strconv.Itoa(os.Getpid()) + "\n" + filepath.Join(dir, "data") + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(stale), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p = mustPostgres(t, dir)
