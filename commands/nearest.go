@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"math/bits"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -10,18 +9,26 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
+const maxEdits = 5 // that one makes by mistake
+
 // nearest returns the key known in ns whose name is nearest to that of key, regardless of case, and near enough to be
-// meant; empty: there is none.
+// meant; empty: there is none. Of names that are equally near it is the first.
 func nearest(t config.Tree, ns events.Namespace, key events.Key) events.Key {
 	name := strings.ToLower(string(key))
-	best, limit := events.Key(""), min(1+len(name)/4, 5) // edits that one makes by mistake
-	letters := letterSet(name)
+	limit := min(1+len(name)/4, maxEdits)
+	letters := count(name)
+	var candidates [maxEdits + 1][]events.Key // by the fewest edits that they can be away
 	for space := range t.Chain(ns) {
 		for known := range space.Keys() {
-			far := len(known)-len(name) > limit || len(name)-len(known) > limit
-			if far || bits.OnesCount64(letters^letterSet(string(known))) > 2*limit { // an edit changes two letters at most
-				continue
+			edits := max(letters.lacks(string(known)), len(name)-len(known))
+			if edits <= limit {
+				candidates[edits] = append(candidates[edits], known)
 			}
+		}
+	}
+	best := events.Key("")
+	for edits := 0; edits <= limit; edits++ { // the limit falls to the best found, so that most are never compared
+		for _, known := range candidates[edits] {
 			distance := levenshtein.ComputeDistance(name, strings.ToLower(string(known)))
 			if distance < limit || distance == limit && (best == "" || known < best) {
 				best, limit = known, distance
@@ -31,14 +38,27 @@ func nearest(t config.Tree, ns events.Namespace, key events.Key) events.Key {
 	return best
 }
 
-// letterSet has a bit for each character in s, regardless of case: a look at two of them spares most comparisons.
-func letterSet(s string) (set uint64) {
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		set |= 1 << (c & 63)
+// counts says how often each character is in a name, regardless of case.
+type counts [128]int16
+
+func count(name string) (c counts) {
+	for i := range len(name) {
+		c[slot(name[i])]++
 	}
-	return set
+	return c
 }
+
+// lacks returns how many characters of name are not in what was counted, or, if more, one over what is near. Each of
+// them is an edit.
+func (c counts) lacks(name string) (n int) {
+	for i := 0; i < len(name) && n <= maxEdits; i++ {
+		at := slot(name[i])
+		if c[at]--; c[at] < 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// slot gives letters that differ only in case one place; no other two bytes of names share one.
+func slot(b byte) byte { return (b | 0x20) & 127 }
