@@ -103,9 +103,10 @@ func (e *edge) recovered(x *exchange, v any) {
 func (e *edge) report(x *exchange, r *http.Request, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
+	case r.Context().Err() != nil && x.status != http.StatusInternalServerError: // the client is gone
 	case x.status == http.StatusInternalServerError || x.status == aborted:
 		level = slog.LevelError
-	case x.status > http.StatusInternalServerError && r.Pattern != readyRoute:
+	case x.status > http.StatusInternalServerError && r.Pattern != readyRoute: // which is asked every few seconds
 		level = slog.LevelWarn
 	}
 	if !e.logger.Enabled(r.Context(), level) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -92,6 +93,9 @@ func problemOf(err error) *Problem {
 		p := newProblem(ProblemBadName, name.Error())
 		p.Errors = []ProblemError{{Type: ProblemBadName, Parameter: "path." + name.What, Detail: name.Error()}}
 		return p
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err) // nobody waits any more, or the log did not answer in time
 	}
 	typ, ok := kindOf(err)
 	p := newProblem(typ, "the cause is in the server's log, under this request's "+HeaderRequestID)

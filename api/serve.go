@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	drainTimeout   = 15 * time.Second
-	requestTimeout = 30 * time.Second // for a request to arrive; above what the log takes at most, as its end would cancel the request
+	drainTimeout = 15 * time.Second
+	// For a request to arrive. The server watches the connection while it answers, and takes the end of this time for the
+	// end of the client: it must be above maxWait and above what the log takes at most.
+	requestTimeout = 60 * time.Second
 	answerTimeout  = 90 * time.Second // from the end of the header to the end of the answer
 	maxHeaderBytes = 16 << 10
 )

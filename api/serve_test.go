@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,7 +83,7 @@ func send(t *testing.T, addr net.Addr, path string) func() string {
 
 // TestRequestLog: a request is logged by its route, with its id, and nothing of what was in it.
 func TestRequestLog(t *testing.T) {
-	var text bytes.Buffer
+	var text lines
 	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := serveConfig(t, api.Config{Log: testenv.Log(t), Logger: logger})
 	c.post("free", `{"do":"create","open":true}`)
@@ -92,7 +93,10 @@ func TestRequestLog(t *testing.T) {
 	}
 	c.do("DELETE", "/v1/namespaces/free/values/k?reason="+secret, "", api.HeaderRequestID, "no good")
 	c.log.Close()
-	c.do("GET", "/v1/namespaces/free/values/k?min_position=1", "", api.HeaderRequestID, "last").problem(t, api.ProblemUnavailable)
+	last := c.do("GET", "/v1/namespaces/free/values/k?min_position=1", "", api.HeaderRequestID, "last")
+	if last.problem(t, api.ProblemUnavailable); last.header.Get("Retry-After") != "2" {
+		t.Errorf("got %v", last.header)
+	}
 	for _, want := range []string{
 		"level=DEBUG msg=request method=PUT route=\"PUT /v1/namespaces/{namespace}/values/{key}\" status=200",
 		"request_id=my-id", "level=WARN msg=request method=GET", "request_id=last cause=",
@@ -108,7 +112,7 @@ func TestRequestLog(t *testing.T) {
 
 // TestPanic: a panic is a problem without its text, logged once with it.
 func TestPanic(t *testing.T) {
-	var text bytes.Buffer
+	var text lines
 	c := serveConfig(t, api.Config{Log: nil, Logger: slog.New(slog.NewTextHandler(&text, nil))}) // a nil log panics
 	p := c.do("GET", "/v1/events", "").problem(t, api.ProblemInternal)
 	if strings.Contains(p.Detail, "nil") {
@@ -117,4 +121,39 @@ func TestPanic(t *testing.T) {
 	if got := strings.Count(text.String(), "nil pointer"); got != 1 {
 		t.Errorf("the cause was logged %d times:\n%s", got, &text)
 	}
+}
+
+// TestClientGone: a client that goes while it waits is no fault of ours.
+func TestClientGone(t *testing.T) {
+	var text lines
+	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c := serveConfig(t, api.Config{Log: testenv.Log(t), Logger: logger})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "GET /v1/events?min_position=1&wait=30s HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	conn.Close()
+	testenv.Eventually(t, "the request ends", func() bool { return strings.Contains(text.String(), "GET /v1/events") })
+	if got := text.String(); strings.Contains(got, "level=WARN") || strings.Contains(got, "level=ERROR") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// lines is a log that is written while a test reads it.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
