@@ -43,7 +43,7 @@ func (a *account) credential() *syscall.Credential {
 }
 
 // own makes dir, private to the account, and returns where it is. What only root can reach, an account can not use:
-// then dir becomes a symbolic link to a directory under /var/lib/holdfast.
+// then dir becomes a symbolic link to a directory below stateDir.
 func (a *account) own(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *account) own(dir string) (string, error) {
 		return dir, os.Chmod(dir, 0o700)
 	}
 	if barred := a.barredFrom(filepath.Dir(dir)); barred != "" {
-		if dir, err = a.elsewhere(dir, barred); err != nil {
+		if dir, err = a.elsewhere(dir, barred, stateDir); err != nil {
 			return "", err
 		}
 	}
@@ -111,9 +111,11 @@ func (a *account) mayEnter(info os.FileInfo) bool {
 	return info.Mode()&bit != 0
 }
 
-// elsewhere replaces the empty dir with a link to a directory that the account can reach.
-func (a *account) elsewhere(dir, barred string) (string, error) {
-	const base = "/var/lib/holdfast"
+// stateDir is where data goes that can not be where it was wanted.
+const stateDir = "/var/lib/holdfast"
+
+// elsewhere replaces the empty dir with a link to a directory below base, which the account can reach.
+func (a *account) elsewhere(dir, barred, base string) (string, error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return "", err
 	}

@@ -125,39 +125,6 @@ func TestWaitTellsHowAServerEnded(t *testing.T) {
 	wantError(t, p.Wait(t.Context()), "postgres ended by signal killed", "ready to accept connections")
 }
 
-func TestOwnOutOfReach(t *testing.T) {
-	base := tempDir(t)
-	barred := filepath.Join(base, "barred", "by", "root")
-	if err := os.MkdirAll(barred, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	a := &account{name: "someone", uid: 12345, gid: 12345}
-	info := func(mode os.FileMode) os.FileInfo {
-		t.Helper()
-		if err := os.Chmod(barred, mode); err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(barred)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info
-	}
-	if a.mayEnter(info(0o750)) || !a.mayEnter(info(0o751)) {
-		t.Error("another user needs the last execute bit")
-	}
-	us := &account{uid: os.Getuid(), gid: os.Getgid()}
-	if us.mayEnter(info(0o611)) || !us.mayEnter(info(0o700)) {
-		t.Error("the owner needs the first execute bit")
-	}
-	if err := os.Chmod(filepath.Dir(barred), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if got := a.barredFrom(barred); got != "" {
-		t.Errorf("%s is below the temporary directory, and was not opened", got)
-	}
-}
-
 func wantError(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	if err == nil {
