@@ -133,6 +133,13 @@ func TestDecide(t *testing.T) {
 		{name: "unset what is required, in an open namespace", given: pay + `free: [{"do":"define","key":"needy","definition":{"kind":"int","requires":["k"]}}]`, ns: "free",
 			when: `[{"do":"unset","key":"k"}]`,
 			want: `unset free/k: free/needy requires k, which would be gone, free.closed/needy requires k, which would be gone`, err: commands.ErrRequired},
+		{name: "remove what is required, but not by the definition in force below", given: pay + `
+			pay.prod: [{"do":"define","key":"x","definition":{"kind":"int"}},{"do":"define","key":"y","definition":{"kind":"int","requires":["x"]}}]
+			pay.prod.eu: [{"do":"create"},{"do":"define","key":"y","definition":{"kind":"int"}}]`,
+			ns: "pay.prod", when: `[{"do":"remove","key":"x"}]`,
+			want: `remove pay.prod/x: pay.prod/y requires x, which would be gone`, err: commands.ErrRequired},
+		{name: "remove what is required and redefine who requires it", given: pay, ns: "pay", when: `[{"do":"remove","key":"host"},{"do":"define","key":"port","definition":{"kind":"int","unit":"x","requires":["host"]}}]`,
+			want: `remove pay/host: pay/port requires host, which does not exist, pay.prod/port requires host, which does not exist`, err: commands.ErrRequired},
 		{name: "redefine so that the requirement is missing below", given: pay, ns: "pay.prod", when: `[{"do":"define","key":"conns","definition":{"kind":"int","requires":["nope"]}}]`,
 			want: `define pay.prod/conns: pay.prod/conns requires nope, which does not exist`, err: commands.ErrRequired},
 
@@ -140,6 +147,10 @@ func TestDecide(t *testing.T) {
 		{name: "set", given: pay, ns: "pay", when: `[{"do":"set","key":"wait","value":"90s"}]`, want: `value.set wait {"value":"1m30s"}`},
 		{name: "set the same", given: pay, ns: "pay.prod", when: `[{"do":"set","key":"conns","value":5e1}]`},
 		{name: "set the same in another writing", given: pay + `pay: [{"do":"set","key":"wait","value":"90s"}]`, ns: "pay", when: `[{"do":"set","key":"wait","value":"1m30s"}]`},
+		{name: "set the same, set when the key was of another kind", given: pay + `
+			pay: [{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"90s"}]
+			pay: [{"do":"define","key":"t","definition":{"kind":"duration"}}]`,
+			ns: "pay", when: `[{"do":"set","key":"t","value":"90s"}]`},
 		{name: "set what is inherited", given: pay, ns: "pay.prod", when: `[{"do":"set","key":"wait","value":"1s"},{"do":"set","key":"conns","value":5}]`,
 			want: "value.set wait {\"value\":\"1s\"}\nvalue.set conns {\"value\":5}"},
 		{name: "set out of bounds", given: pay, ns: "pay.prod", when: `[{"do":"set","key":"conns","value":101}]`,
@@ -156,6 +167,9 @@ func TestDecide(t *testing.T) {
 			want: `set free.closed/new: unknown key "new"`, err: commands.ErrUnknownKey},
 		{name: "set what a definition below forbids", given: pay + `pay.prod: [{"do":"define","key":"wait","definition":{"kind":"duration","max":"1m"}}]`, ns: "pay",
 			when: `[{"do":"set","key":"wait","value":"2m"}]`,
+			want: `set pay/wait: a definition does not allow what would show: pay.prod/wait is above the maximum 1m`, err: commands.ErrInvalidValue},
+		{name: "define and set what a definition below forbids", given: pay + `pay.prod: [{"do":"define","key":"wait","definition":{"kind":"duration","max":"1m"}}]`, ns: "pay",
+			when: `[{"do":"define","key":"wait","definition":{"kind":"duration","unit":"x"}},{"do":"set","key":"wait","value":"2m"}]`,
 			want: `set pay/wait: a definition does not allow what would show: pay.prod/wait is above the maximum 1m`, err: commands.ErrInvalidValue},
 		{name: "set what a definition below forbids, but it has a value", given: pay + `pay.prod: [{"do":"define","key":"wait","definition":{"kind":"duration","max":"1m"}},{"do":"set","key":"wait","value":"5s"}]`,
 			ns: "pay", when: `[{"do":"set","key":"wait","value":"2m"}]`, want: `value.set wait {"value":"2m"}`},

@@ -105,6 +105,7 @@ func TestCheck(t *testing.T) {
 		{events.Definition{Kind: events.Int}, `"x"`, "", "is not an int (a whole number between -9223372036854775808 and 9223372036854775807)"},
 		{events.Definition{Kind: events.Float, Min: "0.1", Max: "0.2"}, "0.15", "0.15", ""},
 		{events.Definition{Kind: events.Float, Min: "0.1", Max: "0.2"}, "0.25", "", "is above the maximum 0.2"},
+		{events.Definition{Kind: events.Float, Min: "0.1", Max: "0.2"}, "0.05", "", "is below the minimum 0.1"},
 		{events.Definition{Kind: events.Duration, Min: `"90s"`}, `"1500ms"`, "", "is below the minimum 1m30s"},
 		{events.Definition{Kind: events.Duration}, `"-1s"`, `"-1s"`, ""},
 		{events.Definition{Kind: events.Size, Max: `"1GiB"`}, `"1024mib"`, `"1GiB"`, ""},

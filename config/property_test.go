@@ -112,8 +112,8 @@ func TestEvolveIsFold(t *testing.T) {
 			evolved = evolved.Evolve(ev)
 			f.Apply(ev)
 		}
-		if !evolved.Equal(f.Tree()) {
-			t.Fatal("Evolve and Fold differ")
+		if got := f.Tree(); !evolved.Equal(got) || evolved.Len() != got.Len() {
+			t.Fatalf("Evolve and Fold differ, with %d and %d keys", evolved.Len(), got.Len())
 		}
 		if stop < len(h) && !between.Equal(history(h[:stop]).tree()) {
 			t.Fatal("a tree that a fold handed out has changed")
