@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -43,11 +44,17 @@ func change(t testing.TB, log *eventlog.Log, i int) {
 
 func client(t testing.TB, url string) *redis.Client {
 	t.Helper()
+	return patientClient(t, url, 300*time.Millisecond)
+}
+
+// patientClient waits that long for an answer, once.
+func patientClient(t testing.TB, url string, patience time.Duration) *redis.Client {
+	t.Helper()
 	options, err := redis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.ReadTimeout, options.WriteTimeout, options.DialTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+	options.ReadTimeout, options.WriteTimeout, options.DialTimeout = patience, patience, patience
 	options.MaxRetries, options.DialerRetries = -1, 1
 	rdb := redis.NewClient(options)
 	t.Cleanup(func() { rdb.Close() })
@@ -254,34 +261,49 @@ func TestRedisHangs(t *testing.T) {
 	leakFree(t)
 	log := testenv.Log(t)
 	server := testenv.RedisServer(t)
-	rdb := client(t, server.URL)
+	const patience = 3 * time.Second
+	rdb := patientClient(t, server.URL, patience)
+	p, stop := running(t, log, rdb, quick)
 	plant(t, log)
-	p := New(log, rdb, quick)
-	ctx, cancel := context.WithCancel(context.Background())
-	stepped, ended := make(chan time.Duration, 1), make(chan error, 1)
-	var cancelled time.Time
-	go func() {
-		err := p.log.Lead(ctx, func(ctx context.Context, term int64) error {
-			err := p.lead(ctx, term)
-			stepped <- time.Since(cancelled)
-			return err
-		})
-		p.strays.Wait()
-		ended <- err
-	}()
 	equalToLog(t, log, rdb)
+
 	server.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := p.store.run(ctx, []call{applied(t, "e", 1, 1, 0)})
+	if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > patience/2 {
+		t.Errorf("the call returned %v after %v, want it to return when its context ends", err, took)
+	}
 	change(t, log, 1)
 	testenv.Eventually(t, "status says that redis hangs", func() bool { return p.Status().Err != nil })
-	cancelled = time.Now()
-	cancel()
-	if took := <-stepped; took > 150*time.Millisecond { // half of what the client waits for an answer
-		t.Errorf("stepping down took %v", took)
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
-	<-ended
 	server.Continue()
 	running(t, log, rdb, quick)
 	equalToLog(t, log, rdb)
+}
+
+// A heartbeat that is gone makes the projector look at all views at once, however many there are, before it beats again.
+func TestBeatNoticesALoss(t *testing.T) {
+	ctx := context.Background()
+	log := testenv.Log(t)
+	_, rdb := testenv.Redis(t)
+	plant(t, log)
+	s := newSession(New(log, rdb, quick), 1)
+	if err := s.start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.FlushDB(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.beat(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(log, rdb); err != nil {
+		t.Error(err)
+	}
 }
 
 // The projector is stopped anywhere in a load of changes, again and again.
@@ -316,6 +338,9 @@ func TestRestartedInALoad(t *testing.T) {
 func TestViewIsOlderThanTheHeartbeat(t *testing.T) {
 	ctx := context.Background()
 	for name, last := range map[string]func(t *testing.T, log *eventlog.Log){
+		"own change, no trace": func(t *testing.T, log *eventlog.Log) {
+			post(t, log, "a.b", events.KeyDefined{Key: "bare", Definition: events.Definition{Kind: events.Int}})
+		},
 		"own change":             func(t *testing.T, log *eventlog.Log) { post(t, log, "a.b", set("x", "9")) },
 		"change above":           func(t *testing.T, log *eventlog.Log) { post(t, log, "a", set("y", "9")) },
 		"value gone above":       func(t *testing.T, log *eventlog.Log) { post(t, log, "a", events.ValueUnset{Key: "y"}) },

@@ -172,25 +172,32 @@ func TestEpochChanges(t *testing.T) {
 	}
 }
 
-// Another log, shorter than what is in Redis.
+// Another log than the one that is in Redis, shorter or longer.
 func TestAnotherLogWithTheSameRedis(t *testing.T) {
-	_, rdb := testenv.Redis(t)
-	long := testenv.Log(t)
-	_, stop := running(t, long, rdb, quick)
-	plant(t, long)
-	for i := range 20 {
-		change(t, long, i)
+	for name, changes := range map[string]int{"shorter": 0, "longer": 60} {
+		t.Run(name, func(t *testing.T) {
+			_, rdb := testenv.Redis(t)
+			former := testenv.Log(t)
+			_, stop := running(t, former, rdb, quick)
+			plant(t, former)
+			for i := range 20 {
+				change(t, former, i)
+			}
+			equalToLog(t, former, rdb)
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			other := testenv.Log(t)
+			post(t, other, "a", created(), set("x", "7"))
+			for i := range changes {
+				post(t, other, "a", set("x", events.Value(fmt.Sprint(i))))
+			}
+			running(t, other, rdb, quick)
+			equalToLog(t, other, rdb)
+			post(t, other, "a", set("x", "8"))
+			equalToLog(t, other, rdb)
+		})
 	}
-	equalToLog(t, long, rdb)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	short := testenv.Log(t)
-	post(t, short, "a", created(), set("x", "7"))
-	running(t, short, rdb, quick)
-	equalToLog(t, short, rdb)
-	post(t, short, "a", set("x", "8"))
-	equalToLog(t, short, rdb)
 }
 
 // It projects all that is before an event that it does not know, and then says so, whatever Redis held.
