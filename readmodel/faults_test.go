@@ -251,6 +251,27 @@ func TestRedisHangs(t *testing.T) {
 	server.Continue()
 }
 
+// The end of a context does not end a read of its own: closing the connection does.
+func TestOpenDoesNotWaitForAHungRedis(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	server.Stop()
+	quickest := time.Hour
+	for range 5 { // one of them should not have been held up by the machine
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		began := time.Now()
+		_, err := readmodel.Open(ctx, string(ns), readmodel.Config{Redis: server.URL, Logger: slog.New(slog.DiscardHandler)})
+		cancel()
+		if err == nil {
+			t.Fatal("opened")
+		}
+		quickest = min(quickest, time.Since(began))
+	}
+	if quickest > 350*time.Millisecond {
+		t.Errorf("it took %s to give up after 100ms", quickest)
+	}
+}
+
 func TestProjectorGone(t *testing.T) {
 	t.Parallel()
 	p, r := start(t)

@@ -79,20 +79,22 @@ func TestWaitForAnotherNamespacesPosition(t *testing.T) {
 		t.Fatalf("position 1000 was never written: %v", err)
 	case <-time.After(150 * time.Millisecond):
 	}
-	began := time.Now()
 	p.beat(1000)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > beat/2 {
-		t.Errorf("it took %s, as if nobody had asked", took)
+	began := time.Now()
+	for pos := events.Position(1001); pos <= 1010; pos++ {
+		p.beat(pos)
+		waitFor(t, r, pos)
 	}
-	if st := r.Status(); st.Position != 1 || st.Head != 1000 {
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("ten times took %s, as if nobody had asked", took)
+	}
+	if st := r.Status(); st.Position != 1 || st.Head != 1010 {
 		t.Errorf("status: %+v", st)
 	}
 }
-
-const beat = time.Second // between looks of the Redis source when nobody asks
 
 func TestWaitForEnds(t *testing.T) {
 	t.Parallel()
@@ -130,6 +132,31 @@ func TestCloseKeepsServing(t *testing.T) {
 	if st := r.Status(); st.State != readmodel.Stale || !errors.Is(st.Err, readmodel.ErrClosed) {
 		t.Errorf("status after close: %+v", st)
 	}
+}
+
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	_, p, r := startServer(t)
+	open := func() int {
+		list, err := p.rdb.ClientList(context.Background()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(list, " name= ") // the test's own have one
+	}
+	for range 5 { // reconnecting and aligning anew leave nothing behind
+		p.rdb.ClientKillByFilter(context.Background(), "SKIPME", "yes")
+		waitFor(t, r, p.set("a", "2"))
+		p.atomically(func(tx redis.Pipeliner) {
+			p.add(tx, "a", "3")
+			p.add(tx, "a", "4")
+			tx.XTrimMaxLen(context.Background(), streamKey, 1)
+		})
+		waitFor(t, r, p.head.Position)
+	}
+	testenv.Eventually(t, "one connection for the stream and one for looks", func() bool { return open() == 2 })
+	r.Close()
+	testenv.Eventually(t, "no connection", func() bool { return open() == 0 })
 }
 
 func TestOpenWaitsForTheView(t *testing.T) {
@@ -198,6 +225,26 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A view is in one slot and the heartbeat in another.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t, "--cluster-enabled", "yes")
+	rdb := client(t, server.URL)
+	if err := rdb.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the cluster is up", func() bool {
+		info, _ := rdb.ClusterInfo(t.Context()).Result()
+		return strings.Contains(info, "cluster_state:ok")
+	})
+	p := newProjector(t, rdb)
+	p.set("a", "1")
+	address := rdb.Options().Addr
+	r := open(t, "redis://"+address+"?addr="+address)
+	waitFor(t, r, p.set("a", "2"))
+	wantEqual(t, r, p)
 }
 
 // freeAddress is one at which nothing listens.

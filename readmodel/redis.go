@@ -58,6 +58,8 @@ func newRedisSource(url string, log *slog.Logger) (*redisSource, error) {
 	s.options.WriteTimeout = answerTime
 	s.options.ReadTimeout = loadTime
 	s.options.PoolSize = 4
+	s.options.MinIdleConns = 0
+	s.options.PipelinePoolSize = -1 // no second pool of connections, for the one transaction that loads a view
 	s.options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return s, nil
 }
