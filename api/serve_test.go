@@ -93,7 +93,7 @@ func TestRequestLog(t *testing.T) {
 	}
 	c.do("DELETE", "/v1/namespaces/free/values/k?reason="+secret, "", api.HeaderRequestID, "no good")
 	c.log.Close()
-	last := c.do("GET", "/v1/namespaces/free/values/k?min_position=1", "", api.HeaderRequestID, "last")
+	last := c.do("GET", "/v1/namespaces/free/values/k?min_position=1&wait=10ms", "", api.HeaderRequestID, "last")
 	if last.problem(t, api.ProblemUnavailable); last.header.Get("Retry-After") != "2" {
 		t.Errorf("got %v", last.header)
 	}
