@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 
@@ -43,6 +44,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return fmt.Errorf("--listen: %w", err)
 	}
 	defer ln.Close()
+	return project(ctx, set, ln, logger)
+}
+
+func project(ctx context.Context, set daemon.Settings, ln net.Listener, logger *slog.Logger) error {
 	rdb, err := set.OpenRedis()
 	if err != nil {
 		return err
