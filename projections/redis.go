@@ -192,7 +192,7 @@ func (s store) heartbeat(ctx context.Context) (view.Heartbeat, bool, error) {
 	return beat, err == nil, err
 }
 
-// load reads the entries of a view. False: there is no complete view.
+// entries reads those of a view. False: there is no complete view.
 func (s store) entries(ctx context.Context, ns events.Namespace) (map[events.Key]view.Entry, bool, error) {
 	all, err := await(ctx, s, func() (map[events.Key]view.Entry, error) {
 		all := map[events.Key]view.Entry{}
