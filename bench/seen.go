@@ -99,7 +99,7 @@ func (b *bench) seen(ctx context.Context, s side, rate int) (latencies, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	defer cmd.Wait()
+	defer func() { cancel(); _ = cmd.Wait() }()
 	lines := bufio.NewReader(out)
 	if _, err := lines.ReadString('\n'); err != nil {
 		return nil, fmt.Errorf("watcher did not start: %w", err)

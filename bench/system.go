@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -42,10 +43,13 @@ const (
 func startSystem(ctx context.Context, dir string, history int) (*system, error) {
 	s := &system{dir: dir}
 	var err error
-	if s.postgres, err = devservers.StartPostgres(ctx, devservers.PostgresConfig{Dir: filepath.Join(dir, "postgres")}); err != nil {
+	if s.postgres, err = devservers.StartPostgres(ctx, devservers.PostgresConfig{
+		Dir: filepath.Join(dir, "postgres"), Logger: quiet,
+		Settings: map[string]string{"max_connections": "300"}, // pgbench with 256 clients
+	}); err != nil {
 		return nil, err
 	}
-	if s.redis, err = devservers.StartRedis(ctx, devservers.RedisConfig{Dir: filepath.Join(dir, "redis")}); err != nil {
+	if s.redis, err = devservers.StartRedis(ctx, devservers.RedisConfig{Dir: filepath.Join(dir, "redis"), Logger: quiet}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.createDatabase(ctx, history); err != nil {
@@ -102,7 +106,13 @@ func (s *system) startProcesses(ctx context.Context) error {
 	if s.api != "" {
 		return nil
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.dir+"/", "github.com/holdfast-config/holdfast/cmd/api", "github.com/holdfast-config/holdfast/cmd/projector")
+	const module = "github.com/holdfast-config/holdfast"
+	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return fmt.Errorf("find the programs' source: %w", err)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.dir+"/", module+"/cmd/api", module+"/cmd/projector")
+	build.Dir = strings.TrimSpace(string(source)) // a module of its own, with its own go.sum
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w: %s", err, out)
 	}
