@@ -155,7 +155,7 @@ func (a *applying) read(in io.Reader) ([]line, error) {
 // change is a line of the file, in either form.
 type change struct {
 	Reason   string          `json:"reason,omitempty"`
-	Expect   json.RawMessage `json:"expect,omitempty"`
+	Expect   commands.Expect `json:"expect,omitzero"`
 	Commands json.RawMessage `json:"commands,omitempty"`
 	Actor    string          `json:"actor,omitempty"`
 
@@ -170,6 +170,9 @@ func (a *applying) parse(text []byte) (commands.ChangeSet, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&ch); err != nil {
+		if form := new(json.UnmarshalTypeError); errors.As(err, &form) {
+			err = fmt.Errorf("%q can not be a JSON %s", form.Field, form.Value)
+		}
 		return commands.ChangeSet{}, fmt.Errorf("is not a change set: %w", err)
 	}
 	if dec.More() {
@@ -180,7 +183,7 @@ func (a *applying) parse(text []byte) (commands.ChangeSet, error) {
 	var err error
 	switch {
 	case ch.Commands == nil:
-		body, err = json.Marshal(commands.ChangeSet{Reason: firstOf(reason, ch.origin()), Commands: ch.commands()})
+		body, err = json.Marshal(commands.ChangeSet{Reason: firstOf(reason, ch.origin()), Expect: ch.Expect, Commands: ch.commands()})
 	case ch.Set != nil || ch.Unset != nil:
 		err = errors.New("has commands, and set or unset; write one or the other")
 	default:

@@ -72,7 +72,7 @@ func (c *client) change(ctx context.Context, cs commands.ChangeSet, key string, 
 	}
 	path := c.path("v1", "namespaces", string(cs.Namespace), "commands")
 	err = c.do(ctx, request{http.MethodPost, path, query, header, body}, v)
-	if problem := new(api.Problem); errors.As(err, &problem) {
+	if problem := new(api.Problem); errors.As(err, &problem) && !errors.As(err, &unreachableError{}) {
 		return &refusal{cs.Namespace, problem}
 	}
 	return err
