@@ -22,7 +22,8 @@ var ErrClosed = errors.New("reader is closed")
 
 // Config configures a [Reader]. One of Redis and Source is required.
 type Config struct {
-	// Redis is where the views are: a URL as in internal/redisurl (single server, cluster, sentinel).
+	// Redis is where the views are: redis://user:password@host:6379/0 (rediss:// with TLS, unix:///path for a socket);
+	// with &addr=host:port for each further node a cluster, with &master_name=name a primary found through sentinels.
 	Redis string
 	// Source replaces Redis, for tests and other ways to read. The reader closes it.
 	Source Source
@@ -120,7 +121,24 @@ func (r *Reader) Snapshot() *Snapshot {
 
 // Get returns the effective value of key in the newest snapshot; false: it has none. Reads that must agree with each
 // other belong on one [Reader.Snapshot].
-func (r *Reader) Get(key string) (Entry, bool) { return r.Snapshot().Get(key) }
+func (r *Reader) Get(key string) (Entry, bool) {
+	it := r.item(events.Key(key))
+	if it == nil {
+		return Entry{}, false
+	}
+	return it.Entry, true
+}
+
+// item is kept out of line, and does not call the snapshot's, for the same reason as that.
+//
+//go:noinline
+func (r *Reader) item(key events.Key) *item {
+	if s := r.Snapshot(); s != nil {
+		it, _ := s.items.Get(key)
+		return it
+	}
+	return nil
+}
 
 // askEvery is how often a waiter reminds the source that it waits.
 const askEvery = 20 * time.Millisecond
