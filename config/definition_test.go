@@ -183,3 +183,31 @@ func TestCheckIsConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestSchemaThatDoublesEnds: each of these definitions refers to the one before twice, so that the last asks for 2^60
+// evaluations.
+func TestSchemaThatDoublesEnds(t *testing.T) {
+	for name, one := range map[string]string{
+		"2020-12":  `{"allOf":[{"$ref":"#/$defs/d%[1]d"},{"$ref":"#/$defs/d%[1]d"}]}`,
+		"not":      `{"not":{"anyOf":[{"$ref":"#/$defs/d%[1]d"},{"$ref":"#/$defs/d%[1]d"}]}}`,
+		"draft-07": `{"$schema":"http://json-schema.org/draft-07/schema#","oneOf":[{"$ref":"#/$defs/d%[1]d"},{"$ref":"#/$defs/d%[1]d"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			schema := `{"$ref":"#/$defs/d60","$defs":{"d0":{"type":"integer"}`
+			if name == "draft-07" {
+				schema = strings.Replace(schema, "{", `{"$schema":"http://json-schema.org/draft-07/schema#",`, 1)
+			}
+			for i := range 60 {
+				schema += fmt.Sprintf(`,"d%d":`, i+1) + fmt.Sprintf(one, i)
+			}
+			v, err := events.ParseValue([]byte(schema + "}}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = defined(t, events.Definition{Kind: events.JSON, Schema: v}).Check(`"x"`)
+			if err == nil || err.Error() != "can not be checked against its schema in 200000 steps; make the schema simpler" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

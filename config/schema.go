@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -13,7 +14,39 @@ import (
 )
 
 // schema is a compiled JSON Schema.
-type schema struct{ compiled *jsonschema.Schema }
+type schema struct {
+	compiled *jsonschema.Schema
+	steps    *steps
+}
+
+// maxSteps is how many subschemas one check may evaluate. A few lines of schema can ask for 2^60 of them, by references
+// that double at each turn, and whoever decides changes would be stuck for ever. A count, unlike a time limit, comes to
+// the same answer everywhere.
+const maxSteps = 200_000
+
+// steps counts down the evaluations of one check at a time. It is an extension of every subschema.
+type steps struct {
+	mu   sync.Mutex
+	left int
+}
+
+// tooManySteps is thrown through the library, which has no other way to end early, and caught in [schema.check].
+type tooManySteps struct{}
+
+func (s *steps) Validate(*jsonschema.ValidatorContext, any) {
+	if s.left--; s.left < 0 {
+		panic(tooManySteps{})
+	}
+}
+
+func (s *steps) vocabulary() *jsonschema.Vocabulary {
+	return &jsonschema.Vocabulary{
+		URL: schemaURL + ":steps",
+		Compile: func(*jsonschema.CompilerContext, map[string]any) (jsonschema.SchemaExt, error) {
+			return s, nil
+		},
+	}
+}
 
 // schemaURL names a definition's schema to the library. Nothing is found relative to it.
 const schemaURL = "urn:holdfast:schema"
@@ -38,6 +71,9 @@ func compileSchema(text events.Value) (*schema, error) {
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
 	c.UseLoader(noRemote{})
+	counter := &steps{}
+	c.RegisterVocabulary(counter.vocabulary())
+	c.AssertVocabs()
 	if err := c.AddResource(schemaURL, doc); err != nil {
 		return nil, schemaFlaw(err)
 	}
@@ -45,7 +81,7 @@ func compileSchema(text events.Value) (*schema, error) {
 	if err != nil {
 		return nil, schemaFlaw(err)
 	}
-	return &schema{compiled}, nil
+	return &schema{compiled, counter}, nil
 }
 
 // schemaFlaw makes one short line of what the library says about a schema.
@@ -69,15 +105,32 @@ func (s *schema) check(v events.Value, sensitive bool) error {
 	if err != nil {
 		return errors.New("is not JSON")
 	}
-	err = s.compiled.Validate(doc)
+	err = s.validate(doc)
 	if err == nil {
 		return nil
 	}
 	var broken *jsonschema.ValidationError
 	if !errors.As(err, &broken) {
-		return errors.New("can not be checked against its schema")
+		return err
 	}
 	return fmt.Errorf("does not satisfy its schema: %s", strings.Join(places(broken, sensitive), ", "))
+}
+
+// validate runs the library, at most for [maxSteps].
+func (s *schema) validate(doc any) (err error) {
+	s.steps.mu.Lock()
+	defer s.steps.mu.Unlock()
+	s.steps.left = maxSteps
+	defer func() {
+		switch thrown := recover().(type) {
+		case nil:
+		case tooManySteps:
+			err = fmt.Errorf("can not be checked against its schema in %d steps; make the schema simpler", maxSteps)
+		default:
+			panic(thrown)
+		}
+	}()
+	return s.compiled.Validate(doc)
 }
 
 const maxShownPlaces = 3 // in an error text about a schema
