@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,15 +197,20 @@ func (d *dev) greet(here devFile) {
 	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
 		program = "go run ./cmd/holdfast"
 	}
+	redisURL := here.Redis
+	if u, err := url.Parse(redisURL); err == nil {
+		redisURL = u.Redacted() // a password that was given is known to who gave it
+	}
 	if findDev() != here {
-		flags = " --api " + here.API + " --redis " + here.Redis
+		flags = " --api " + here.API + " --redis " + redisURL
 	}
 	tries := []string{"create demo --open", "watch demo", "set demo/greeting=hello --reason \"first try\""}
 	if _, err := os.Stat("examples/postgres-settings.yaml"); err == nil {
 		tries = []string{"import postgres.main -f examples/postgres-settings.yaml", "watch postgres.main",
 			"set postgres.main/work_mem=8192 --reason \"bigger sorts\""}
 	}
-	fmt.Fprintf(d.out, "holdfast is up at %s, with its data in %s\n\nTry, in other terminals in this folder:\n\n", here.API, d.data)
+	fmt.Fprintf(d.out, "holdfast is up at %s\nServices read from %s (HOLDFAST_REDIS); data is in %s\n\n", here.API, redisURL, d.data)
+	fmt.Fprintf(d.out, "Try, in other terminals in this folder:\n\n")
 	for _, try := range tries {
 		fmt.Fprintf(d.out, "  %s%s %s\n", program, flags, try)
 	}

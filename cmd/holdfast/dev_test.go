@@ -124,9 +124,9 @@ func TestDev(t *testing.T) {
 
 // TestDevElsewhere: own servers, and a data folder that commands do not find by themselves.
 func TestDevElsewhere(t *testing.T) {
-	t.Chdir(t.TempDir())
 	owner, _ := testenv.Database(t)
 	redisURL, _ := testenv.Redis(t)
+	t.Chdir(t.TempDir())
 	d := startDev(t, "--postgres", owner, "--redis", redisURL, "--data", "data")
 	got := d.out.String()
 	if !strings.Contains(got, " --api http://127.0.0.1:") || !strings.Contains(got, " --redis "+redisURL+" create demo --open") {
