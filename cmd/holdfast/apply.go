@@ -146,8 +146,11 @@ func (a *applying) read(in io.Reader) ([]line, error) {
 		}
 		lines = append(lines, line{number, cs, hex.EncodeToString(history.Sum(nil))})
 	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("after line %d: %w", number, err)
+	switch err := scanner.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, invalidError{fmt.Errorf("line %d: is longer than a change set may be, %d bytes", number+1, events.MaxChangeSetBytes)}
+	case err != nil:
+		return nil, err
 	}
 	return lines, nil
 }

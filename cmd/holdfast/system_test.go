@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/holdfast-config/holdfast/api"
@@ -40,8 +41,13 @@ type system struct {
 // start runs a system until the test ends. What wrap returns answers instead of the api, if it is not nil.
 func start(t *testing.T, wrap func(http.Handler) http.Handler) *system {
 	t.Helper()
-	log := testenv.Log(t)
 	redisURL, rdb := testenv.Redis(t)
+	return startOn(t, redisURL, rdb, wrap)
+}
+
+func startOn(t *testing.T, redisURL string, rdb redis.UniversalClient, wrap func(http.Handler) http.Handler) *system {
+	t.Helper()
+	log := testenv.Log(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
