@@ -64,6 +64,9 @@ func (c *cli) makePlan(ns events.Namespace, doc *document.Document, now *state) 
 	return &p.plan, nil
 }
 
+// maxRefusals are listed of a file's values.
+const maxRefusals = 20
+
 // checkValues finds what the api would refuse before anything is posted, since several change sets are not undone
 // together.
 func (p *planner) checkValues() error {
@@ -84,8 +87,8 @@ func (p *planner) checkValues() error {
 		}
 		p.doc.Values[key] = v
 	}
-	if const20 := 20; len(errs) > const20 {
-		errs = append(errs[:const20], fmt.Errorf("and %d more", len(errs)-const20))
+	if len(errs) > maxRefusals {
+		errs = append(errs[:maxRefusals], fmt.Errorf("and %d more", len(errs)-maxRefusals))
 	}
 	return errors.Join(errs...)
 }

@@ -130,12 +130,12 @@ func (c *cli) openReader(ctx context.Context, ns events.Namespace) (*readmodel.R
 
 // printChanges prints what a change set did to the keys, all if there are none; false: nothing.
 func (c *cli) printChanges(ch readmodel.Changed, keys []string) (bool, error) {
-	any := false
+	printed := false
 	for _, k := range ch.Changes {
 		if len(keys) > 0 && !slices.Contains(keys, string(k.Key)) {
 			continue
 		}
-		any = true
+		printed = true
 		line := changed{Time: ch.Time, Namespace: ch.Namespace, Key: k.Key, Actor: ch.Actor, Reason: ch.Reason,
 			Revision: ch.Revision, Position: ch.Position, Resynced: ch.Resynced}
 		if ch.Origin != ch.Namespace {
@@ -143,10 +143,10 @@ func (c *cli) printChanges(ch readmodel.Changed, keys []string) (bool, error) {
 		}
 		line.Old, line.New = c.showOrNot(k.Old), c.showOrNot(k.New)
 		if err := c.printChange(line); err != nil {
-			return any, err
+			return printed, err
 		}
 	}
-	return any, nil
+	return printed, nil
 }
 
 func (c *cli) printChange(line changed) error {
