@@ -245,12 +245,12 @@ func TestRedisBecomesAReplica(t *testing.T) {
 	p, _ := running(t, log, rdb, quick)
 	plant(t, log)
 	equalToLog(t, log, rdb)
-	if err := rdb.SlaveOf(ctx, "127.0.0.1", "1").Err(); err != nil {
+	if err := rdb.ReplicaOf(ctx, "127.0.0.1", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	change(t, log, 1)
 	testenv.Eventually(t, "status says why", func() bool { return p.Status().Err != nil })
-	if err := rdb.SlaveOf(ctx, "NO", "ONE").Err(); err != nil {
+	if err := rdb.ReplicaOf(ctx, "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	equalToLog(t, log, rdb)

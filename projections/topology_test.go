@@ -182,7 +182,7 @@ func TestSentinel(t *testing.T) {
 	primary, replica := testenv.RedisServer(t), testenv.RedisServer(t)
 	first, second := client(t, primary.URL), client(t, replica.URL)
 	host, port, _ := strings.Cut(first.Options().Addr, ":")
-	if err := second.SlaveOf(ctx, host, port).Err(); err != nil {
+	if err := second.ReplicaOf(ctx, host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	replicates := func() bool {
