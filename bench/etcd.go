@@ -89,13 +89,10 @@ func (e *etcd) putLoop(ctx context.Context, clients int, d time.Duration) (float
 
 // gatewayLoop measures puts a second through etcd's JSON gateway.
 func (e *etcd) gatewayLoop(ctx context.Context, clients int, d time.Duration) (float64, error) {
-	hc := httpClient(clients)
-	defer hc.CloseIdleConnections()
 	count := make([]int, clients)
-	return closedLoop(ctx, clients, d, func(ctx context.Context, c int) error {
+	return postLoop(ctx, e.endpoint+"/v3/kv/put", clients, d, func(c int) string {
 		count[c]++
-		body := fmt.Sprintf(`{"key":%q,"value":%q}`, b64(fmt.Sprintf("bench/key%d", c)), b64(fmt.Sprint(count[c])))
-		return postJSON(ctx, hc, e.endpoint+"/v3/kv/put", body)
+		return fmt.Sprintf(`{"key":%q,"value":%q}`, b64(fmt.Sprintf("bench/key%d", c)), b64(fmt.Sprint(count[c])))
 	})
 }
 

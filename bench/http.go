@@ -8,33 +8,60 @@ import (
 	"github.com/holdfast-config/holdfast/eventlog"
 )
 
-// measureHTTP: durable commands a second over HTTP, against etcd's put over gRPC and over its JSON gateway.
+// measureHTTP: durable commands a second over HTTP, against etcd's put over gRPC and over its JSON gateway; and how much
+// is left when the projector follows on the same processors, as it does in production on others.
 func (b *bench) measureHTTP(ctx context.Context) error {
 	const clients = 64
 	if err := b.startAPI(ctx); err != nil {
 		return err
 	}
-	var mine, put, gateway []float64
-	for range b.rounds {
-		b.progress("commands over HTTP, %d clients", clients)
-		rate, err := b.postLoop(ctx, clients)
-		if err != nil {
+	var put, gateway []float64
+	alone, err := b.rates("commands over HTTP", func() (float64, error) { return b.postLoop(ctx, clients) },
+		func() error {
+			rate, err := b.etcd.putLoop(ctx, clients, b.duration)
+			put = append(put, rate)
 			return err
-		}
-		mine = append(mine, rate)
-		if rate, err = b.etcd.putLoop(ctx, clients, b.duration); err != nil {
+		},
+		func() error {
+			rate, err := b.etcd.gatewayLoop(ctx, clients, b.duration)
+			gateway = append(gateway, rate)
 			return err
-		}
-		put = append(put, rate)
-		if rate, err = b.etcd.gatewayLoop(ctx, clients, b.duration); err != nil {
-			return err
-		}
-		gateway = append(gateway, rate)
+		})
+	if err != nil {
+		return err
 	}
-	rate, name := median(mine), fmt.Sprintf("commands over HTTP, %d clients", clients)
-	b.report.add(figure{name: name, value: perSecond(rate), peer: "etcd put " + perSecond(median(put)), ratio: rate / median(put), bound: 1})
-	b.report.add(figure{name: name, value: perSecond(rate), peer: "etcd JSON gateway " + perSecond(median(gateway)), ratio: rate / median(gateway), bound: 1.5})
+	name := fmt.Sprintf("commands over HTTP, %d clients", clients)
+	b.report.add(figure{name: name, value: perSecond(alone), peer: "etcd put " + perSecond(median(put)), ratio: alone / median(put), bound: 1})
+	b.report.add(figure{name: name, value: perSecond(alone), peer: "etcd JSON gateway " + perSecond(median(gateway)), ratio: alone / median(gateway), bound: 1.5})
+
+	if err := b.system.startProjector(ctx); err != nil {
+		return err
+	}
+	followed, err := b.rates("commands over HTTP, projected", func() (float64, error) { return b.postLoop(ctx, clients) })
+	if err != nil {
+		return err
+	}
+	b.report.add(figure{name: name + ", projector running", value: perSecond(followed), peer: "without " + perSecond(alone), ratio: followed / alone})
 	return nil
+}
+
+// rates takes the median of measure over the rounds, each followed by the others' turns.
+func (b *bench) rates(what string, measure func() (float64, error), others ...func() error) (float64, error) {
+	var rates []float64
+	for range b.rounds {
+		b.progress("%s", what)
+		rate, err := measure()
+		if err != nil {
+			return 0, err
+		}
+		rates = append(rates, rate)
+		for _, other := range others {
+			if err := other(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return median(rates), nil
 }
 
 func (b *bench) startAPI(ctx context.Context) error {
@@ -46,16 +73,12 @@ func (b *bench) startAPI(ctx context.Context) error {
 	if err := b.defineOnce(ctx, log); err != nil {
 		return err
 	}
-	return b.system.startProcesses(ctx)
+	return b.system.startAPI(ctx)
 }
 
 func (b *bench) postLoop(ctx context.Context, clients int) (float64, error) {
-	hc := httpClient(clients)
-	defer hc.CloseIdleConnections()
 	url := b.system.api + "/v1/namespaces/" + string(benchNS) + "/commands"
-	return closedLoop(ctx, clients, b.duration, func(ctx context.Context, c int) error {
-		return postJSON(ctx, hc, url, setBody(string(clientKey(c)), b.value.Add(1)))
-	})
+	return postLoop(ctx, url, clients, b.duration, func(c int) string { return setBody(string(clientKey(c)), b.value.Add(1)) })
 }
 
 func setBody(key string, value int64) string {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-config/holdfast/internal/daemon"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -22,6 +24,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer daemon.SpareCollections()() // as in the programs
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

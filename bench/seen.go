@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,7 +23,7 @@ type latencies []int64
 // measureSeen: from the start of a post to its being seen by another process, at fixed rates. The value that is posted is
 // the time of posting; all processes share the machine's clock.
 func (b *bench) measureSeen(ctx context.Context) error {
-	if err := b.startAPI(ctx); err != nil {
+	if err := errors.Join(b.startAPI(ctx), b.system.startProjector(ctx)); err != nil {
 		return err
 	}
 	for _, rate := range []int{100, 2000} {

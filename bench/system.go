@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,12 +25,13 @@ import (
 // system is Holdfast as it runs in production: Postgres with default durability, Redis, api and projector as processes
 // of their own.
 type system struct {
-	dir      string
-	postgres *devservers.Postgres
-	redis    *devservers.Redis
-	database string // URL of the application's role
-	api      string // http://127.0.0.1:port; empty until startProcesses
-	procs    []*exec.Cmd
+	dir       string
+	postgres  *devservers.Postgres
+	redis     *devservers.Redis
+	database  string // URL of the application's role
+	api       string // http://127.0.0.1:port; empty until it is started
+	projector string // likewise
+	procs     []*exec.Cmd
 }
 
 const (
@@ -101,11 +104,8 @@ func fill(ctx context.Context, owner string, history int) error {
 	})
 }
 
-// startProcesses builds and starts api and projector.
-func (s *system) startProcesses(ctx context.Context) error {
-	if s.api != "" {
-		return nil
-	}
+// build builds the programs into s.dir.
+func (s *system) build(ctx context.Context) error {
 	const module = "github.com/holdfast-config/holdfast"
 	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
@@ -116,31 +116,58 @@ func (s *system) startProcesses(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w: %s", err, out)
 	}
-	apiAddr, projectorAddr, err := twoPorts()
-	if err != nil {
+	return nil
+}
+
+// startAPI starts the api, unless it runs.
+func (s *system) startAPI(ctx context.Context) (err error) {
+	if s.api != "" {
+		return nil
+	}
+	if err := s.build(ctx); err != nil {
 		return err
 	}
-	for name, addr := range map[string]string{"api": apiAddr, "projector": projectorAddr} {
-		logs, err := os.Create(filepath.Join(s.dir, name+".log"))
-		if err != nil {
-			return err
-		}
-		defer logs.Close()
-		cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), "--listen", addr, "--database", s.database, "--redis", s.redis.URL)
-		cmd.Stdout, cmd.Stderr = logs, logs
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		s.procs = append(s.procs, cmd)
+	s.api, err = s.start(ctx, "api", func(answer []byte) bool { return true })
+	return err
+}
+
+// startProjector starts the projector, unless it runs, and waits until it has projected all that there is.
+func (s *system) startProjector(ctx context.Context) (err error) {
+	if s.projector != "" {
+		return nil
 	}
-	s.api = "http://" + apiAddr
-	return waitFor(ctx, "api", func() bool {
-		resp, err := http.Get(s.api + "/readyz")
+	s.projector, err = s.start(ctx, "projector", func(answer []byte) bool {
+		var at struct{ Position, Head int64 }
+		return json.Unmarshal(answer, &at) == nil && at.Position > 0 && at.Position == at.Head
+	})
+	return err
+}
+
+// start runs a program and waits until it says that it is ready.
+func (s *system) start(ctx context.Context, name string, ready func(answer []byte) bool) (string, error) {
+	addr, _, err := twoPorts()
+	if err != nil {
+		return "", err
+	}
+	logs, err := os.Create(filepath.Join(s.dir, name+".log"))
+	if err != nil {
+		return "", err
+	}
+	defer logs.Close()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), "--listen", addr, "--database", s.database, "--redis", s.redis.URL)
+	cmd.Stdout, cmd.Stderr = logs, logs
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	s.procs = append(s.procs, cmd)
+	return "http://" + addr, waitFor(ctx, name, func() bool {
+		resp, err := http.Get("http://" + addr + "/readyz")
 		if err != nil {
 			return false
 		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		return err == nil && resp.StatusCode == http.StatusOK && ready(answer)
 	})
 }
 

@@ -81,6 +81,8 @@ func (set *settings) listen() (net.Listener, error) {
 }
 
 func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Logger) error {
+	defer daemon.SpareCollections()()
+	daemon.QuietRedis(logger)
 	log, err := set.OpenLog(ctx, logger)
 	if err != nil {
 		return err

@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 }
 
 func project(ctx context.Context, set daemon.Settings, ln net.Listener, logger *slog.Logger) error {
+	defer daemon.SpareCollections()()
+	daemon.QuietRedis(logger)
 	rdb, err := set.OpenRedis()
 	if err != nil {
 		return err
