@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -102,13 +103,23 @@ const selectTree = `
 	    LIMIT 1) e -- a limit, so that this stays a look-up for each
 	ORDER BY l.position`
 
+// loadPatience is how many times Config.Timeout a load may take. It costs by the keys: a tree that can not be loaded in
+// time could never be written, read or projected again.
+const loadPatience = 6
+
 // load is Load with at as it is: the state before the first event is the empty tree.
 func (l *Log) load(ctx context.Context, root events.Namespace, at events.Position) (t config.Tree, err error) {
 	if at == 0 {
 		return t, nil
 	}
-	err = l.read(ctx, func(ctx context.Context) error {
-		rows, err := l.pool.Query(ctx, selectTree, root, at)
+	patience := loadPatience * l.cfg.Timeout
+	err = l.readWithin(ctx, patience, func(ctx context.Context) error {
+		tx, err := l.beginPatient(ctx, patience)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(ctx) // there is nothing to commit
+		rows, err := tx.Query(ctx, selectTree, root, at)
 		if err == nil {
 			t, err = fold(config.Tree{}, rows)
 		}
@@ -118,6 +129,22 @@ func (l *Log) load(ctx context.Context, root events.Namespace, at events.Positio
 		return config.Tree{}, err
 	}
 	return t, nil
+}
+
+// beginPatient begins a transaction whose statements may take longer than others. To begin it may not: a server that hangs
+// is noticed as soon as by any other read.
+func (l *Log) beginPatient(ctx context.Context, patience time.Duration) (pgx.Tx, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	tx, err := l.pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, serverPatience(patience)); err != nil {
+		tx.Rollback(ctx)
+		return nil, err
+	}
+	return tx, nil
 }
 
 // fold folds rows into t as they come.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-config/holdfast/config"
@@ -128,6 +130,44 @@ func TestLoadCostsByKeys(t *testing.T) {
 	check("long history")
 	execute(t, owner, `ANALYZE events`)
 	check("long history with statistics")
+}
+
+// A load may take longer than other reads: a large tree would else be out of reach for ever.
+func TestLoadIsPatient(t *testing.T) {
+	owner, app := testenv.Database(t)
+	log := open(t, eventlog.Config{URL: app, Timeout: time.Second})
+	mustAppend(t, log, "a", created, set("k", 1))
+	conn, err := pgx.Connect(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE events`); err != nil { // what reads it waits, as if it had much to do
+		t.Fatal(err)
+	}
+	loaded := make(chan error, 1)
+	go func() {
+		tree, err := log.Load(context.Background(), "a", 0)
+		if err == nil && tree.Len() != 1 {
+			err = fmt.Errorf("got %d keys", tree.Len())
+		}
+		loaded <- err
+	}()
+	for range 2 { // each gives up within a second; the load outlasts both
+		if _, err := log.Read(t.Context(), eventlog.Query{}); !errors.Is(err, eventlog.ErrUnavailable) {
+			t.Errorf("read: got %v", err)
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-loaded; err != nil {
+		t.Errorf("load: %v", err)
+	}
 }
 
 func TestLoadStopsAtUnknownType(t *testing.T) {

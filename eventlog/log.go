@@ -98,11 +98,9 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	if cc.ValidateConnect == nil {
 		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // never a replica
 	}
-	// The server gives up first, so that its answer, and not silence, says that nothing was stored. A process that is
-	// stopped while it holds the head row's lock must not stop the others.
-	patience := strconv.FormatInt((cfg.Timeout * 4 / 5).Milliseconds(), 10)
+	// A process that is stopped while it holds the head row's lock must not stop the others.
 	for name, value := range map[string]string{
-		"statement_timeout":                   patience,
+		"statement_timeout":                   serverPatience(cfg.Timeout),
 		"idle_in_transaction_session_timeout": strconv.FormatInt((cfg.Timeout / 2).Milliseconds(), 10),
 		"default_transaction_isolation":       "read committed",
 		// Every read here is meant to follow an index, whether the table has statistics or not.
@@ -115,6 +113,12 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 		cc.RuntimeParams["application_name"] = "holdfast"
 	}
 	return pc, nil
+}
+
+// serverPatience is the statement_timeout where we wait for so long: the server gives up first, so that its answer, and not
+// silence, says that nothing was stored.
+func serverPatience(ours time.Duration) string {
+	return strconv.FormatInt((ours * 4 / 5).Milliseconds(), 10)
 }
 
 func (l *Log) checkSchema(ctx context.Context) error {

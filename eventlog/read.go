@@ -50,8 +50,13 @@ func (l *Log) Read(ctx context.Context, q Query) ([]events.Recorded, error) {
 // read runs a read over the pool, bounded, and a second time if its connection turned out to be broken: after a restart
 // of the server all those that were idle are.
 func (l *Log) read(ctx context.Context, do func(context.Context) error) error {
+	return l.readWithin(ctx, l.cfg.Timeout, do)
+}
+
+// readWithin is read with a bound of its own on each try. The server's is another: see poolConfig.
+func (l *Log) readWithin(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	try := func() error {
-		ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		return do(ctx)
 	}
