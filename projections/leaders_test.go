@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -109,6 +110,40 @@ func TestFencedLeaderStandsBy(t *testing.T) {
 	testenv.Eventually(t, "it leads in a newer term", func() bool { s := p.Status(); return s.Active && s.Term >= 3 })
 	change(t, log, 1)
 	equalToLog(t, log, rdb)
+}
+
+// A leader that stepped down says why, and is well again while another leads: its health check must not have it restarted
+// for ever.
+func TestFormerLeaderIsWell(t *testing.T) {
+	ctx := context.Background()
+	log, owner := openBoth(t)
+	_, rdb := testenv.Redis(t)
+	p, _ := running(t, log, rdb, Config{Heartbeat: 500 * time.Millisecond, Logger: quick.Logger})
+	testenv.Eventually(t, "it leads", func() bool { return p.Status().Active })
+
+	second, err := pgx.ConnectConfig(ctx, owner.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { second.Close(ctx) })
+	elected := make(chan error, 1)
+	go func() {
+		_, err := owner.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(0x686F6C64_6C656164)) // as the next leader does
+		elected <- err
+	}()
+	testenv.Eventually(t, "another waits for the lock", func() bool {
+		var waits bool
+		err := second.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)", owner.PgConn().PID()).Scan(&waits)
+		return err == nil && waits
+	})
+	if err := rdb.HSet(ctx, view.ProjectorKey, "term", 3).Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "it says why it stepped down", func() bool { return errors.Is(p.Status().Err, errFenced) })
+	if err := <-elected; err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "it stands by and is well", func() bool { s := p.Status(); return !s.Active && s.Err == nil })
 }
 
 // openBoth opens a log on a database whose owner's connection is returned too.

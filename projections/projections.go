@@ -92,7 +92,19 @@ func (p *Projector) Run(ctx context.Context) error {
 		if pause(ctx, p.cfg.Heartbeat) != nil {
 			return nil
 		}
+		p.standBy(ctx)
 	}
+}
+
+// standBy takes the trouble back that ended a term, as soon as Postgres answers: it is over, or the next leader's. One that
+// stands by is well; with an error it would be taken for broken until it leads again, which may be never.
+func (p *Projector) standBy(ctx context.Context) {
+	for wait := 100 * time.Millisecond; p.log.Ping(ctx) != nil; wait = min(2*wait, 2*time.Second) {
+		if pause(ctx, wait) != nil {
+			return
+		}
+	}
+	p.trouble(nil)
 }
 
 // lead projects for as long as this process is elected.
