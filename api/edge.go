@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -90,7 +91,11 @@ const aborted = -1
 
 func (e *edge) recovered(x *exchange, v any) {
 	if v != http.ErrAbortHandler {
-		x.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		text := fmt.Sprintf("%T", v) // its own text may hold a setting's value
+		if bug, ok := v.(runtime.Error); ok {
+			text = bug.Error()
+		}
+		x.cause = fmt.Errorf("panic: %s\n%s", text, debug.Stack())
 	}
 	if x.status != 0 || v == http.ErrAbortHandler {
 		x.status = aborted

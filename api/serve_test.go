@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/internal/testenv"
+	"github.com/holdfast-config/holdfast/projections"
 )
 
 // TestServeDrains: when its context ends the server says that it is not ready while it goes on answering, then refuses
@@ -110,7 +111,7 @@ func TestRequestLog(t *testing.T) {
 	}
 }
 
-// TestPanic: a panic is a problem without its text, logged once with it.
+// TestPanic: a panic is a problem without its text, logged once: with its text if it is the runtime's, which has no values.
 func TestPanic(t *testing.T) {
 	var text lines
 	c := serveConfig(t, api.Config{Log: nil, Logger: slog.New(slog.NewTextHandler(&text, nil))}) // a nil log panics
@@ -120,6 +121,17 @@ func TestPanic(t *testing.T) {
 	}
 	if got := strings.Count(text.String(), "nil pointer"); got != 1 {
 		t.Errorf("the cause was logged %d times:\n%s", got, &text)
+	}
+
+	const secret = "s3cr3t"
+	_, rdb := testenv.Redis(t)
+	c = serveConfig(t, api.Config{
+		Log: testenv.Log(t), Redis: rdb, Logger: slog.New(slog.NewTextHandler(&text, nil)),
+		Projector: func() projections.Status { panic("bad value " + secret) },
+	})
+	c.do("GET", "/readyz", "").problem(t, api.ProblemInternal)
+	if got := text.String(); strings.Contains(got, secret) || !strings.Contains(got, "panic: string") {
+		t.Errorf("got %s", got)
 	}
 }
 
