@@ -178,4 +178,11 @@ func TestStaleDevFile(t *testing.T) {
 	if got := findDev(); got.API != "http://127.0.0.1:1" {
 		t.Errorf("got %+v, want the running one", got)
 	}
+	info, err := os.Stat(devFileIn(defaultData))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if isOf(info, os.Geteuid()+1) {
+		t.Error("another user's dev would be believed")
+	}
 }

@@ -30,15 +30,26 @@ func (f devFile) write(dir string) error {
 	return os.WriteFile(devFileIn(dir), append(data, '\n'), 0o600)
 }
 
-// readDevFile returns what the dev in the data folder says; false if none runs there.
+// readDevFile returns what the dev in the data folder says; false if none runs there. That of another user is not believed:
+// in a folder where anybody may write, it could send our changes and secrets anywhere.
 func readDevFile(dir string) (devFile, bool) {
 	var f devFile
-	data, err := os.ReadFile(devFileIn(dir))
-	if err != nil || json.Unmarshal(data, &f) != nil || f.PID <= 0 {
+	file, err := os.Open(devFileIn(dir))
+	if err != nil {
+		return devFile{}, false
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !isOf(info, os.Geteuid()) || json.NewDecoder(file).Decode(&f) != nil || f.PID <= 0 {
 		return devFile{}, false
 	}
 	err = syscall.Kill(f.PID, 0) // one that was killed could not take its file away
 	return f, err == nil || err == syscall.EPERM
+}
+
+func isOf(info os.FileInfo, uid int) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == uid
 }
 
 // findDev looks for a running dev's data folder here and in the folders above. The zero devFile: there is none.
