@@ -102,6 +102,33 @@ func TestEventsInPages(t *testing.T) {
 	}
 }
 
+// Large values make a page shorter than its limit, and lose nothing.
+func TestEventsInPagesOfLargeValues(t *testing.T) {
+	c := serve(t, nil)
+	c.post("a", `{"do":"create","open":true}`)
+	value := strings.Repeat("x", 250_000)
+	for i := range 12 {
+		var sets []string
+		for _, key := range []string{"k", "l", "m"} {
+			sets = append(sets, fmt.Sprintf(`{"do":"set","key":%q,"value":"%d%s"}`, key, i, value))
+		}
+		c.post("a", strings.Join(sets, ","))
+	}
+	first := get[api.Events](c, "/v1/events?limit=1000")
+	rest := get[api.Events](c, fmt.Sprintf("/v1/events?limit=1000&after=%d", first.Next))
+	if n := len(first.Events); n == 0 || n > 36 || first.Next != first.Events[n-1].Position {
+		t.Fatalf("the first page has %d events, and %d is next", n, first.Next)
+	}
+	for i, ev := range append(first.Events, rest.Events...) {
+		if ev.Position != events.Position(i+1) {
+			t.Fatalf("event %d has position %d", i+1, ev.Position)
+		}
+	}
+	if n := len(first.Events) + len(rest.Events); n != 37 || rest.Next != 0 {
+		t.Errorf("got %d events in two pages, and %d is next", n, rest.Next)
+	}
+}
+
 // A view in Redis that says something else than the log shows where an answer comes from.
 const fromRedis, fromLog = "1", "2"
 

@@ -41,7 +41,7 @@ type definitionOutput struct{ Body KeyDefinition }
 type InPage struct {
 	InMin
 	After events.Position `query:"after" minimum:"0" doc:"Events after this position"`
-	Limit int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Limit int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Events on a page, at most; it has fewer where they are large"`
 }
 
 type storeEventsInput struct{ InPage }
@@ -168,27 +168,46 @@ func (s *server) page(ctx context.Context, in InPage, query eventlog.Query) (*ev
 	if err != nil {
 		return nil, err
 	}
-	query.After, query.Limit = in.After, in.Limit+1
-	recorded, err := s.log.Read(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	out := Events{Events: []Event{}, Head: head.Position}
-	if len(recorded) > in.Limit {
-		recorded = recorded[:in.Limit]
-		out.Next = recorded[in.Limit-1].Position
-	}
-	for _, rec := range recorded {
-		stored, err := events.Encode(rec.Event)
+	out := &eventsOutput{Body: Events{Events: []Event{}, Head: head.Position}}
+	return out, s.fill(ctx, &out.Body, in, query)
+}
+
+// Bounds of a page of events, so that large values do not fill the memory: it ends when it is over pageBytes, and no more
+// than eventsAtOnce are read at once.
+const (
+	pageBytes    = 8 << 20
+	eventsAtOnce = 101 // a page of the default length, and whether there is more, in one read
+)
+
+// fill reads events into page until it is full, or there are no more.
+func (s *server) fill(ctx context.Context, page *Events, in InPage, query eventlog.Query) error {
+	query.After = in.After
+	for bytes := 0; ; {
+		query.Limit = min(in.Limit+1-len(page.Events), eventsAtOnce)
+		recorded, err := s.log.Read(ctx, query)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out.Events = append(out.Events, Event{
-			Position: rec.Position, Namespace: rec.Namespace, Revision: rec.Revision, Type: stored.Type, Key: stored.Key,
-			Data: stored.Data, Actor: rec.Actor, Reason: rec.Reason, Time: rec.Time,
-		})
+		for _, rec := range recorded {
+			if len(page.Events) == in.Limit || bytes > pageBytes {
+				page.Next = query.After
+				return nil
+			}
+			stored, err := events.Encode(rec.Event)
+			if err != nil {
+				return err
+			}
+			page.Events = append(page.Events, Event{
+				Position: rec.Position, Namespace: rec.Namespace, Revision: rec.Revision, Type: stored.Type, Key: stored.Key,
+				Data: stored.Data, Actor: rec.Actor, Reason: rec.Reason, Time: rec.Time,
+			})
+			bytes += len(stored.Data)
+			query.After = rec.Position
+		}
+		if len(recorded) < query.Limit {
+			return nil
+		}
 	}
-	return &eventsOutput{Body: out}, nil
 }
 
 // treeIn returns the present tree of the namespace in the path, with all that the read asks to be included.
