@@ -22,7 +22,7 @@ type Config struct {
 	URL        string        // postgres:// URL or key=value string of the application's role
 	Logger     *slog.Logger  // default: slog.Default
 	PoolSize   int           // connections for reads; default 8. The appender, each Tail and each Lead have one of their own
-	Timeout    time.Duration // for one transaction or read; default 10 s
+	Timeout    time.Duration // for one transaction or read, six times that to load a tree; default 10 s
 	Poll       time.Duration // how often Tail looks without a hint; default 1 s
 	MaxWaiting int           // change sets that may wait; more are ErrBusy; default 4096
 	CacheKeys  int           // keys of folded trees kept in memory; default 1,000,000
