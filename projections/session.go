@@ -35,8 +35,7 @@ type session struct {
 	built   int                                  // views built; names what is built
 
 	beaten   events.Position // of the last heartbeat written; -1: none
-	beatenAt time.Time
-	troubled bool // the last attempt failed
+	troubled bool            // the last attempt failed
 }
 
 func newSession(p *Projector, term int64) *session {
@@ -78,10 +77,15 @@ func (s *session) run(ctx context.Context) error {
 	return s.follow(ctx, batches, ended)
 }
 
-// follow projects what comes, and beats: when nothing waits, and while much does, once in a while.
+// beatDelay is how long after a batch its heartbeat comes. Readers are woken by the streams; the heartbeat says that
+// nothing else is missing, and once for several batches is soon enough.
+const beatDelay = 10 * time.Millisecond
+
+// follow projects what comes, and beats: soon after a batch, and once in a while when none comes.
 func (s *session) follow(ctx context.Context, batches <-chan tailed, ended <-chan error) error {
 	tick := time.NewTicker(s.cfg.Heartbeat)
 	defer tick.Stop()
+	var soon <-chan time.Time // nil: everything projected has had its heartbeat
 	for {
 		select {
 		case b, more := <-batches:
@@ -91,14 +95,17 @@ func (s *session) follow(ctx context.Context, batches <-chan tailed, ended <-cha
 			if err := s.project(ctx, b); err != nil {
 				return err
 			}
-			if s.beaten == s.position || len(batches) > 0 && time.Since(s.beatenAt) < s.cfg.Heartbeat {
-				continue
+			if soon == nil && s.beaten != s.position {
+				soon = time.After(beatDelay)
 			}
+			continue
+		case <-soon:
 		case <-tick.C:
 			if err := s.lookAtSome(ctx); err != nil {
 				return err
 			}
 		}
+		soon = nil
 		if err := s.beat(ctx); err != nil {
 			return err
 		}
@@ -231,7 +238,7 @@ func (s *session) beat(ctx context.Context) error {
 		case outcome == fenced:
 			return errFenced
 		case outcome == ok:
-			s.beaten, s.beatenAt = s.position, now
+			s.beaten = s.position
 			s.report(func(st *Status) { st.Position, st.Head = int64(s.position), int64(head) })
 			return nil
 		}

@@ -162,7 +162,7 @@ func (f *following) stream(ctx context.Context) error {
 // with its own pauses otherwise.
 func (f *following) subscribe(ctx context.Context, readErr chan<- error) (*redisstream.Subscriber, <-chan *message.Message, error) {
 	sub, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
-		Client:                        f.source.client(),
+		Client:                        &prefetching{UniversalClient: f.source.client()},
 		Unmarshaller:                  entries{},
 		FanOutOldestId:                view.StreamID(f.at.Position),
 		BlockTime:                     5 * time.Second, // an idle reader costs one read in that time; Close does not wait for it
