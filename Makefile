@@ -41,7 +41,7 @@ staticcheck: ## Static analysis
 vulncheck: ## Known vulnerabilities, where the database can be reached
 	@scripts/vulncheck.sh
 
-architecture: ## Packages import what ARCHITECTURE.md allows, and nothing else
+architecture: ## Packages import what docs/ARCHITECTURE.md allows, and nothing else
 	go test -count=1 ./internal/architecture
 
 migrations: setup ## The schema goes up, down and up again
