@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -12,7 +13,7 @@ import (
 // is left when the projector follows on the same processors, as it does in production on others.
 func (b *bench) measureHTTP(ctx context.Context) error {
 	const clients = 64
-	if err := b.startAPI(ctx); err != nil {
+	if err := errors.Join(b.define(ctx), b.system.startAPI(ctx)); err != nil {
 		return err
 	}
 	var put, gateway []float64
@@ -64,16 +65,14 @@ func (b *bench) rates(what string, measure func() (float64, error), others ...fu
 	return median(rates), nil
 }
 
-func (b *bench) startAPI(ctx context.Context) error {
+// define makes the bench namespace, unless it is there.
+func (b *bench) define(ctx context.Context) error {
 	log, err := eventlog.Open(ctx, eventlog.Config{URL: b.system.database, Logger: quiet})
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	if err := b.defineOnce(ctx, log); err != nil {
-		return err
-	}
-	return b.system.startAPI(ctx)
+	return b.defineOnce(ctx, log)
 }
 
 func (b *bench) postLoop(ctx context.Context, clients int) (float64, error) {

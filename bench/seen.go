@@ -21,16 +21,29 @@ import (
 type latencies []int64
 
 // measureSeen: from the start of a post to its being seen by another process, at fixed rates. The value that is posted is
-// the time of posting; all processes share the machine's clock.
+// the time of posting; all processes share the machine's clock. Holdfast runs as one program, which projects what it
+// takes, and as two.
 func (b *bench) measureSeen(ctx context.Context) error {
-	if err := errors.Join(b.startAPI(ctx), b.system.startProjector(ctx)); err != nil {
+	b.system.stop() // what an earlier measurement left
+	if err := errors.Join(b.define(ctx), b.system.startBoth(ctx)); err != nil {
 		return err
 	}
+	if err := b.seenRates(ctx, "one process", b.system.both); err != nil {
+		return err
+	}
+	b.system.stop() // or it would go on leading
+	if err := errors.Join(b.system.startAPI(ctx), b.system.startProjector(ctx)); err != nil {
+		return err
+	}
+	return b.seenRates(ctx, "api and projector", b.system.api)
+}
+
+func (b *bench) seenRates(ctx context.Context, how, api string) error {
 	for _, rate := range []int{100, 2000} {
 		sides := map[string]map[string][]float64{"holdfast": {}, "etcd": {}}
 		for range b.rounds {
-			for name, side := range map[string]side{"holdfast": b.holdfastSide(), "etcd": b.etcdSide()} {
-				b.progress("posted → seen, %d/s, %s", rate, name)
+			for name, side := range map[string]side{"holdfast": b.holdfastSide(api), "etcd": b.etcdSide()} {
+				b.progress("posted → seen, %s, %d/s, %s", how, rate, name)
 				l, err := b.seen(ctx, side, rate)
 				if err != nil {
 					return fmt.Errorf("%s at %d/s: %w", name, rate, err)
@@ -41,7 +54,7 @@ func (b *bench) measureSeen(ctx context.Context) error {
 		}
 		for _, p := range []string{"p50", "p99"} {
 			mine, peer := median(sides["holdfast"][p]), median(sides["etcd"][p])
-			b.report.add(figure{name: fmt.Sprintf("posted → seen, %d/s, %s", rate, p), value: millis(mine), peer: "etcd put → watch " + millis(peer), ratio: mine / peer, bound: 1, most: true})
+			b.report.add(figure{name: fmt.Sprintf("posted → seen, %s, %d/s, %s", how, rate, p), value: millis(mine), peer: "etcd put → watch " + millis(peer), ratio: mine / peer, bound: 1, most: true})
 		}
 	}
 	return nil
@@ -54,9 +67,9 @@ type side struct {
 	close func()
 }
 
-func (b *bench) holdfastSide() side {
+func (b *bench) holdfastSide(api string) side {
 	hc := httpClient(64)
-	url := b.system.api + "/v1/namespaces/" + string(benchNS) + "/commands"
+	url := api + "/v1/namespaces/" + string(benchNS) + "/commands"
 	return side{
 		watch: []string{"watch-holdfast", b.system.redis.URL},
 		post: func(ctx context.Context, n int, value int64) error {

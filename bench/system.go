@@ -13,13 +13,16 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-config/holdfast/commands"
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/devservers"
+	"github.com/holdfast-config/holdfast/internal/redisurl"
 	"github.com/holdfast-config/holdfast/migrations"
+	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 // system is Holdfast as it runs in production: Postgres with default durability, Redis, api and projector as processes
@@ -31,6 +34,7 @@ type system struct {
 	database  string // URL of the application's role
 	api       string // http://127.0.0.1:port; empty until it is started
 	projector string // likewise
+	both      string // likewise: an api that projects too
 	procs     []*exec.Cmd
 }
 
@@ -131,6 +135,27 @@ func (s *system) startAPI(ctx context.Context) (err error) {
 	return err
 }
 
+// startBoth starts an api that projects too, unless it runs. It waits until that leads, so no other may run.
+func (s *system) startBoth(ctx context.Context) (err error) {
+	if s.both != "" {
+		return nil
+	}
+	if err := s.build(ctx); err != nil {
+		return err
+	}
+	rdb, err := redisurl.Parse(s.redis.URL)
+	if err != nil {
+		return err
+	}
+	client := redis.NewUniversalClient(rdb)
+	defer client.Close()
+	s.both, err = s.start(ctx, "api", func([]byte) bool {
+		beat, err := view.LoadHeartbeat(ctx, client)
+		return err == nil && beat.Position > 0 && beat.Position == beat.Head
+	}, "--projector")
+	return err
+}
+
 // startProjector starts the projector, unless it runs, and waits until it has projected all that there is.
 func (s *system) startProjector(ctx context.Context) (err error) {
 	if s.projector != "" {
@@ -144,7 +169,7 @@ func (s *system) startProjector(ctx context.Context) (err error) {
 }
 
 // start runs a program and waits until it says that it is ready.
-func (s *system) start(ctx context.Context, name string, ready func(answer []byte) bool) (string, error) {
+func (s *system) start(ctx context.Context, name string, ready func(answer []byte) bool, args ...string) (string, error) {
 	addr, _, err := twoPorts()
 	if err != nil {
 		return "", err
@@ -154,7 +179,8 @@ func (s *system) start(ctx context.Context, name string, ready func(answer []byt
 		return "", err
 	}
 	defer logs.Close()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), "--listen", addr, "--database", s.database, "--redis", s.redis.URL)
+	args = append(args, "--listen", addr, "--database", s.database, "--redis", s.redis.URL)
+	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), args...)
 	cmd.Stdout, cmd.Stderr = logs, logs
 	if err := cmd.Start(); err != nil {
 		return "", err
@@ -171,11 +197,17 @@ func (s *system) start(ctx context.Context, name string, ready func(answer []byt
 	})
 }
 
-func (s *system) Close() error {
+// stop stops api and projector.
+func (s *system) stop() {
 	for _, p := range s.procs {
 		_ = p.Process.Signal(os.Interrupt)
 		_ = p.Wait()
 	}
+	s.procs, s.api, s.projector, s.both = nil, "", "", ""
+}
+
+func (s *system) Close() error {
+	s.stop()
 	var err error
 	if s.redis != nil {
 		err = s.redis.Close()

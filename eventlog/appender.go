@@ -202,6 +202,7 @@ func (a *appender) connected() error {
 		return err
 	}
 	a.conn = conn
+	a.log.feed.writer.Store(conn.PgConn().PID())
 	for name, sql := range statements {
 		if _, err := conn.Prepare(ctx, name, sql); err != nil {
 			a.disconnect()
@@ -218,6 +219,7 @@ func (a *appender) connected() error {
 
 // disconnect drops the connection and everything that was read over it.
 func (a *appender) disconnect() {
+	a.log.feed.writer.Store(0)
 	if a.conn != nil {
 		disconnect(a.conn)
 	}

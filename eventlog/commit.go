@@ -141,6 +141,9 @@ func (a *appender) settle(b *batch, end Head) {
 		b.recorded[i].Time = end.Time
 	}
 	a.trees.evolve(b.recorded)
+	if len(b.recorded) > 0 {
+		a.log.feed.publish(b.recorded, end)
+	}
 	for _, d := range b.decisions {
 		switch {
 		case d.decide == nil:
@@ -291,6 +294,9 @@ func (a *appender) broken(ps []*posting, b *batch, err error, v verdict) {
 	if v == rejected {
 		a.rejected(ps, err)
 		return
+	}
+	if v == unknown {
+		a.log.feed.publish(nil, a.head)
 	}
 	a.logger.Warn("append: the connection was given up", "change_sets", len(ps), "outcome_known", v != unknown, "err", err)
 	a.disconnect()

@@ -51,3 +51,9 @@ func (l *Log) ExplainLoad(ctx context.Context, root events.Namespace, planCacheM
 
 // Waiting is the number of change sets that have no answer yet.
 func (l *Log) Waiting() int64 { return l.appender.pending.Load() }
+
+// Publish hands events to the tails of this Log as its appender does.
+func (l *Log) Publish(evs []events.Recorded, head Head) { l.feed.publish(evs, head) }
+
+// MaxPage is how many events a tail is handed, at most, before it takes them.
+const MaxPage = maxPage

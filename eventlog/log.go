@@ -54,6 +54,7 @@ type Log struct {
 	cfg      Config
 	pool     *pgxpool.Pool
 	appender *appender
+	feed     feed               // from the appender to the tails of this process
 	stop     context.CancelFunc // ends what runs in the background
 	running  sync.WaitGroup
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,8 @@ const maxPage = 2 * maxEvents
 // It returns [ErrBeyondHead] if the log ends before the given position, [ErrEpochChanged] if its epoch changes while Tail
 // reads, and, after all events before it, the error of an event that can not be decoded, such as [*events.UnknownTypeError].
 func (l *Log) Tail(ctx context.Context, after events.Position, fn func(evs []events.Recorded, head Head) error) error {
-	t := &tail{log: l, after: after, fn: fn}
+	t := &tail{log: l, fn: fn}
+	t.advance(after)
 	wait := backoff{}
 	for {
 		err := t.follow(ctx, &wait)
@@ -46,7 +48,8 @@ func (l *Log) Tail(ctx context.Context, after events.Position, fn func(evs []eve
 type tail struct {
 	log   *Log
 	after events.Position
-	epoch string // of the first read
+	at    atomic.Int64 // after, for the goroutine that waits for hints
+	epoch string       // of the first read
 	fn    func([]events.Recorded, Head) error
 }
 
@@ -62,6 +65,8 @@ func (t *tail) follow(ctx context.Context, wait *backoff) error {
 		return err
 	}
 	defer disconnect(conn)
+	handed := t.log.feed.join()
+	defer t.log.feed.leave(handed)
 	if err := t.within(ctx, func(ctx context.Context) error {
 		_, err := conn.Exec(ctx, "LISTEN "+channel)
 		return err
@@ -77,7 +82,7 @@ func (t *tail) follow(ctx context.Context, wait *backoff) error {
 		if full {
 			continue
 		}
-		if err := t.await(ctx, conn); err != nil {
+		if err := t.await(ctx, conn, handed); err != nil {
 			return err
 		}
 	}
@@ -124,7 +129,7 @@ func (t *tail) look(ctx context.Context, conn *pgx.Conn) (full bool, err error) 
 		evs = without(evs, evs[maxPage-1]) // the rest may be on the next page
 	}
 	if n := len(evs); n > 0 {
-		t.after = evs[n-1].Position
+		t.advance(evs[n-1].Position)
 		if t.after > head.Position { // committed after the first statement looked
 			head.Position, head.Time = t.after, evs[n-1].Time
 		}
@@ -161,26 +166,73 @@ func without(evs []events.Recorded, ev events.Recorded) []events.Recorded {
 	return evs[:n]
 }
 
-// await returns when something new is hinted at, or it is time to look anyway.
-func (t *tail) await(ctx context.Context, conn *pgx.Conn) error {
+// await takes what this process's appender hands over, and returns when the database has to be looked at: something else
+// is hinted at, what was handed over does not fit, or it is time anyway.
+func (t *tail) await(ctx context.Context, conn *pgx.Conn, handed *intake) error {
 	poll, cancel := context.WithTimeout(ctx, t.log.cfg.Poll)
-	defer cancel()
+	hinted := make(chan error, 1)
+	go func() { hinted <- t.awaitHint(poll, conn) }()
+	defer func() { cancel(); <-hinted }() // the connection is free again
 	for {
-		hint, err := conn.WaitForNotification(poll)
-		switch {
-		case err == nil:
-			// A batch's hint may come after its events were read together with those before.
-			if pos, err := strconv.ParseInt(hint.Payload, 10, 64); err != nil || events.Position(pos) > t.after {
+		select {
+		case err := <-hinted:
+			hinted <- nil // for the deferred function
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case pgconn.Timeout(err) && !conn.IsClosed():
 				return nil
 			}
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case pgconn.Timeout(err) && !conn.IsClosed():
-			return nil
-		default:
 			return err
+		case <-handed.ready:
+			if fits, err := t.takeOver(handed); err != nil || !fits {
+				return err
+			}
 		}
 	}
+}
+
+// awaitHint returns when another process says that it has appended.
+func (t *tail) awaitHint(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		hint, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		if hint.PID == t.log.feed.writer.Load() {
+			continue
+		}
+		// A batch's hint may come after its events were read together with those before.
+		if pos, err := strconv.ParseInt(hint.Payload, 10, 64); err != nil || pos > t.at.Load() {
+			return nil
+		}
+	}
+}
+
+// takeOver passes on what was handed over, if that is just what comes next.
+func (t *tail) takeOver(handed *intake) (fits bool, err error) {
+	evs, head, ok := handed.take()
+	for len(evs) > 0 && evs[0].Position <= t.after {
+		evs = evs[1:]
+	}
+	switch {
+	case !ok || head.Epoch != t.epoch && len(evs) > 0:
+		return false, nil
+	case len(evs) == 0:
+		return true, nil
+	case evs[0].Position != t.after+1:
+		return false, nil
+	}
+	t.advance(evs[len(evs)-1].Position)
+	if err := t.fn(evs, head); err != nil {
+		return false, &stopped{err}
+	}
+	return true, nil
+}
+
+func (t *tail) advance(to events.Position) {
+	t.after = to
+	t.at.Store(int64(to))
 }
 
 // Await returns when the log has reached pos, or with ctx's error.

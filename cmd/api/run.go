@@ -11,16 +11,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/internal/daemon"
+	"github.com/holdfast-config/holdfast/projections"
 )
 
 type settings struct {
 	daemon.Settings
 	hosts                []string
 	allowUnauthenticated bool
+	project              bool
 	notReady             time.Duration
 }
 
@@ -59,6 +61,8 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*settin
 		set.hosts = strings.Split(strings.ToLower(names), ",")
 		return nil
 	})
+	fs.BoolVar(&set.project, "projector", false,
+		"project in this process too, or stand by: what is posted here then reaches Redis without a detour through the database")
 	fs.DurationVar(&set.notReady, "drain-for", 0, "how long to go on answering, while /readyz says no, before the end; for load balancers")
 	return set, daemon.Parse(fs, args, getenv)
 }
@@ -89,16 +93,27 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 	}
 	defer log.Close()
 	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts}
-	if set.Redis == "" {
-		logger.Warn("no --redis: values are read from the log")
-	} else {
-		var rdb redis.UniversalClient
-		if rdb, err = set.OpenRedis(); err != nil {
+	project := func(context.Context) error { return nil }
+	switch {
+	case set.Redis != "":
+		rdb, err := set.OpenRedis()
+		if err != nil {
 			return err
 		}
 		defer rdb.Close()
 		cfg.Redis = rdb
+		if set.project {
+			projector := projections.New(log, rdb, projections.Config{Logger: logger})
+			project, cfg.Projector = projector.Run, projector.Status
+		}
+	case set.project:
+		return errors.New("--projector needs --redis or HOLDFAST_REDIS")
+	default:
+		logger.Warn("no --redis: values are read from the log")
 	}
-	logger.Info("serving", "address", ln.Addr().String())
-	return api.ServeBehind(ctx, ln, api.New(cfg), logger, set.notReady)
+	logger.Info("serving", "address", ln.Addr().String(), "projector", set.project)
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return project(running) })
+	group.Go(func() error { return api.ServeBehind(running, ln, api.New(cfg), logger, set.notReady) })
+	return group.Wait()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/internal/testenv"
+	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 // output is what a program writes while a test reads it.
@@ -43,14 +44,14 @@ func environment(variables map[string]string) func(string) string {
 // TestRun drives the program from start to end: it listens, is healthy, takes a command, answers it, and goes.
 func TestRun(t *testing.T) {
 	_, app := testenv.Database(t)
-	redis, _ := testenv.Redis(t)
+	redis, rdb := testenv.Redis(t)
 	before := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var stderr output
 	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LOG": "json"})
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0"}, env, &stderr) }()
+	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--projector"}, env, &stderr) }()
 
 	var address string
 	testenv.Eventually(t, "the program serves", func() bool {
@@ -73,6 +74,10 @@ func TestRun(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&written); err != nil || written.Position != 2 {
 		t.Errorf("got %+v, %v", written, err)
 	}
+	testenv.Eventually(t, "the same process projects", func() bool {
+		head, err := view.LoadHead(t.Context(), rdb, "free")
+		return err == nil && head.Position == written.Position && head.Keys == 1
+	})
 	http.DefaultClient.CloseIdleConnections()
 	cancel()
 	if err := <-ended; err != nil {
@@ -102,6 +107,7 @@ func TestRunRefuses(t *testing.T) {
 		{"an open address", []string{"--listen", "0.0.0.0:0", "--database", app}, nil, "--allow-unauthenticated"},
 		{"no address given", []string{"--listen", ":0", "--database", app}, nil, "--allow-unauthenticated"},
 		{"no port", []string{"--listen", "localhost", "--database", app}, nil, "--listen"},
+		{"a projector without Redis", []string{"--listen", "127.0.0.1:0", "--database", app, "--projector"}, nil, "HOLDFAST_REDIS"},
 		{"a taken port", []string{"--listen", taken.Addr().String(), "--database", app}, nil, "in use"},
 		{"no database", []string{"--listen", "127.0.0.1:0"}, nil, "HOLDFAST_DATABASE"},
 		{"no schema", []string{"--listen", "127.0.0.1:0", "--database", empty}, nil, "holdfast migrate"},
