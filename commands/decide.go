@@ -13,7 +13,7 @@ import (
 // what the commands touch, not by the size of t, but for removing a key, which looks for who requires it, and for
 // creating a namespace above others.
 func Decide(t config.Tree, cs ChangeSet) ([]events.Event, error) {
-	d := decision{cs: cs, before: t, now: t, touched: map[events.Key]touch{}, created: none}
+	d := decision{cs: cs, before: t, now: t, touched: map[events.Key]touch{}, created: none, effort: config.MaxEffort}
 	var revision events.Revision
 	if ns, ok := t.Namespace(cs.Namespace); ok {
 		revision = ns.Revision
@@ -51,7 +51,8 @@ type decision struct {
 
 	at Problem // the command being decided
 	problems
-	suggested int // look-ups of near names, which are dear
+	suggested int           // look-ups of near names, which are dear
+	effort    config.Effort // left for checking values
 
 	touched map[events.Key]touch
 	created int // the command that creates the namespace, or none
@@ -179,7 +180,7 @@ func (d *decision) create(c Create) {
 }
 
 func (d *decision) define(c Define, own config.Key) {
-	definition, err := config.CheckDefinition(c.Definition)
+	definition, err := config.CheckDefinitionWithin(c.Definition, &d.effort)
 	if err != nil {
 		d.flaws(err)
 		return
@@ -217,7 +218,7 @@ func (d *decision) set(c Set, own config.Key) {
 	definition, _, defined := d.now.Definition(d.cs.Namespace, c.Key)
 	if defined {
 		var err error
-		if value, err = definition.Check(c.Value); err != nil {
+		if value, err = definition.CheckWithin(c.Value, &d.effort); err != nil {
 			d.refuse("value", ErrInvalidValue, err.Error())
 			return
 		}

@@ -365,3 +365,41 @@ func ExampleDecide() {
 	// set payments/wrk_mem: unknown key "wrk_mem"; did you mean "work_mem"?
 	// set payments/work_mem: is below the minimum 64KiB
 }
+
+// One schema may ask for much, within its limit; a change set that asks for it again and again is refused, and soon: while
+// it is decided, nothing else is.
+func TestDecideBoundsWhatSchemasTake(t *testing.T) {
+	defs := []string{`"d16":{}`}
+	for i := range 16 { // each twice what the next asks for
+		defs = append(defs, fmt.Sprintf(`"d%d":{"allOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`, i, i+1, i+1))
+	}
+	schema, err := events.ParseValue([]byte(`{"$ref":"#/$defs/d0","$defs":{` + strings.Join(defs, ",") + `}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := config.Tree{}
+	for i, ev := range []events.Event{
+		events.NamespaceCreated{},
+		events.KeyDefined{Key: "k", Definition: events.Definition{Kind: events.JSON, Schema: schema}},
+	} {
+		tree = tree.Evolve(events.Recorded{Position: events.Position(i + 1), Namespace: "a", Revision: 1, Event: ev})
+	}
+	cs := commands.ChangeSet{Namespace: "a", Actor: "ann"}
+	for i := range events.MaxChangeSetCommands {
+		cs.Commands = append(cs.Commands, commands.Set{Key: "k", Value: events.Value(fmt.Sprint(i))})
+		if i == 0 {
+			if _, err := commands.Decide(tree, cs); err != nil {
+				t.Fatalf("one alone: %v", err)
+			}
+		}
+	}
+	if _, err := commands.Decide(tree, cs); !errors.Is(err, commands.ErrInvalidValue) || !strings.Contains(err.Error(), "post less at once") {
+		t.Errorf("values: got %v", err)
+	}
+	for i := range cs.Commands {
+		cs.Commands[i] = commands.Define{Key: "l", Definition: events.Definition{Kind: events.JSON, Schema: schema, Default: events.Value(fmt.Sprint(i))}}
+	}
+	if _, err := commands.Decide(tree, cs); !errors.Is(err, commands.ErrInvalidDefinition) || !strings.Contains(err.Error(), "post less at once") {
+		t.Errorf("definitions: got %v", err)
+	}
+}

@@ -62,7 +62,7 @@ func newBound(kind events.Kind, v events.Value) *bound {
 }
 
 // check returns v in canonical form, or which rule it breaks.
-func (c *checks) check(v events.Value) (events.Value, error) {
+func (c *checks) check(v events.Value, left *Effort) (events.Value, error) {
 	canonical, m, err := measure(c.kind, v)
 	switch {
 	case err != nil:
@@ -83,7 +83,7 @@ func (c *checks) check(v events.Value) (events.Value, error) {
 		}
 	}
 	if c.schema != nil {
-		if err := c.schema.check(canonical, c.sensitive); err != nil {
+		if err := c.schema.check(canonical, c.sensitive, left); err != nil {
 			return "", err
 		}
 	}

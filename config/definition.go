@@ -26,7 +26,13 @@ type Definition struct {
 // Check returns v in canonical form if the definition allows it, else an error that names the bound, the pattern, the
 // choices or the place in the schema, and never the value.
 func (d *Definition) Check(v events.Value) (events.Value, error) {
-	return d.checks.of(d.Definition).check(v)
+	left := MaxEffort
+	return d.CheckWithin(v, &left)
+}
+
+// CheckWithin is Check, for no more than is left, which gets less by what the check took.
+func (d *Definition) CheckWithin(v events.Value, left *Effort) (events.Value, error) {
+	return d.checks.of(d.Definition).check(v, left)
 }
 
 // Flaw is one reason why a definition makes no sense.
@@ -51,7 +57,13 @@ func kindList() string {
 // kind, bounds for a kind without an order, min above max, a default that it forbids itself, a pattern or schema that
 // does not compile, texts that are too long.
 func CheckDefinition(d events.Definition) (events.Definition, error) {
-	c := definitionCheck{d: d}
+	left := MaxEffort
+	return CheckDefinitionWithin(d, &left)
+}
+
+// CheckDefinitionWithin is CheckDefinition, for no more than is left, which gets less by what the check took.
+func CheckDefinitionWithin(d events.Definition, left *Effort) (events.Definition, error) {
+	c := definitionCheck{d: d, left: left}
 	if !slices.Contains(events.Kinds, d.Kind) {
 		c.flaw("kind", errUnknownKind.Error())
 		return d, errors.Join(c.flaws...)
@@ -77,6 +89,7 @@ func CheckDefinition(d events.Definition) (events.Definition, error) {
 // definitionCheck makes d canonical and collects its flaws.
 type definitionCheck struct {
 	d     events.Definition
+	left  *Effort
 	flaws []error
 }
 
@@ -131,7 +144,7 @@ func (c *definitionCheck) values(rules *checks) {
 	rules.enum = nil // the choices themselves need only keep the other rules
 	d.Enum = nil
 	for i, v := range choices {
-		allowed, err := rules.check(v)
+		allowed, err := rules.check(v, c.left)
 		switch {
 		case err != nil:
 			c.flaw(fmt.Sprintf("enum.%d", i), err.Error())
@@ -143,7 +156,7 @@ func (c *definitionCheck) values(rules *checks) {
 	if d.Default == "" || len(c.flaws) > 0 {
 		return
 	}
-	allowed, err := rules.check(d.Default)
+	allowed, err := rules.check(d.Default, c.left)
 	if err != nil {
 		c.flaw("default", err.Error())
 		return

@@ -24,6 +24,13 @@ type schema struct {
 // the same answer everywhere.
 const maxSteps = 200_000
 
+// Effort is how many subschemas several checks together may still evaluate: what one may is not enough of a bound where a
+// change set asks for a thousand of them.
+type Effort int
+
+// MaxEffort is enough for the largest change set of ordinary values, and a second or two.
+const MaxEffort Effort = 5_000_000
+
 // steps counts down the evaluations of one check at a time. It is an extension of every subschema.
 type steps struct {
 	mu   sync.Mutex
@@ -100,12 +107,12 @@ func schemaFlaw(err error) error {
 
 // check says which keywords of the schema v breaks and where in v. The place is left out of what is sensitive, since a
 // member's name may be a secret too.
-func (s *schema) check(v events.Value, sensitive bool) error {
+func (s *schema) check(v events.Value, sensitive bool, left *Effort) error {
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(v))) // with json.Number: no integer is rounded
 	if err != nil {
 		return errors.New("is not JSON")
 	}
-	err = s.validate(doc)
+	err = s.validate(doc, left)
 	if err == nil {
 		return nil
 	}
@@ -116,15 +123,21 @@ func (s *schema) check(v events.Value, sensitive bool) error {
 	return fmt.Errorf("does not satisfy its schema: %s", strings.Join(places(broken, sensitive), ", "))
 }
 
-// validate runs the library, at most for [maxSteps].
-func (s *schema) validate(doc any) (err error) {
+// validate runs the library, at most for [maxSteps], and not for more than is left.
+func (s *schema) validate(doc any, left *Effort) (err error) {
 	s.steps.mu.Lock()
 	defer s.steps.mu.Unlock()
-	s.steps.left = maxSteps
+	allowed := min(maxSteps, int(*left))
+	s.steps.left = allowed
 	defer func() {
+		*left -= Effort(allowed - max(0, s.steps.left))
 		switch thrown := recover().(type) {
 		case nil:
 		case tooManySteps:
+			if allowed < maxSteps {
+				err = fmt.Errorf("can not be checked: the change set's schemas take more than %d steps together; post less at once", MaxEffort)
+				return
+			}
 			err = fmt.Errorf("can not be checked against its schema in %d steps; make the schema simpler", maxSteps)
 		default:
 			panic(thrown)
