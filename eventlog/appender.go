@@ -175,7 +175,10 @@ func (a *appender) end() {
 // process brings a batch to its end, or puts it back.
 func (a *appender) process(batch []*posting) {
 	if err := a.connected(); err != nil {
-		a.fail(batch, unavailable(err))
+		for len(batch) > 0 { // finding out took as long as anyone should wait
+			a.fail(batch, unavailable(err))
+			batch = a.take()
+		}
 		return
 	}
 	ready := a.park(batch)

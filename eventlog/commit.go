@@ -200,7 +200,7 @@ func (a *appender) lock(ctx context.Context, ps []*posting) (receipts, error) {
 			return err
 		})
 		pipeline.Queue("after", a.head.Position, endOfLog, maxLockedRead).Query(func(rows pgx.Rows) (err error) {
-			evs, err = collect(rows)
+			evs, _, err = collectPage(rows, maxLockedRead)
 			return err
 		})
 		pipeline.Queue("receipts", wanted(ps)...).Query(func(rows pgx.Rows) (err error) {
@@ -234,12 +234,12 @@ func (a *appender) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		evs, err := collect(rows)
+		evs, more, err := collectPage(rows, maxLockedRead)
 		if err != nil {
 			return err
 		}
 		a.advance(evs)
-		if len(evs) < maxLockedRead {
+		if !more {
 			return nil
 		}
 	}

@@ -55,7 +55,9 @@ type Log struct {
 	pool     *pgxpool.Pool
 	appender *appender
 	feed     feed               // from the appender to the tails of this process
-	stop     context.CancelFunc // ends what runs in the background
+	looks    looks              // at the head, for those that await a position
+	life     context.Context    // of what runs in the background
+	stop     context.CancelFunc // ends it
 	running  sync.WaitGroup
 }
 
@@ -77,9 +79,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l.appender = newAppender(l)
-	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.life, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	l.running.Go(l.appender.run)
-	l.running.Go(func() { l.pruneHourly(ctx) })
+	l.running.Go(func() { l.pruneHourly(l.life) })
 	return l, nil
 }
 

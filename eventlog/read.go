@@ -123,8 +123,34 @@ func collect(rows pgx.Rows) ([]events.Recorded, error) {
 	return evs, err
 }
 
+// maxPageBytes is how much data a page holds, about. A change set is never more, so that a page has a whole one.
+const maxPageBytes = 8 * events.MaxChangeSetBytes
+
+var errPageFull = errors.New("page is full")
+
+// collectPage is collect of rows that were limited to a number, and to maxPageBytes. More says that there may be more.
+func collectPage(rows pgx.Rows, limit int) (evs []events.Recorded, more bool, err error) {
+	size := 0
+	err = scanSized(rows, func(ev events.Recorded, bytes int) error {
+		evs, size = append(evs, ev), size+bytes
+		if size > maxPageBytes {
+			return errPageFull
+		}
+		return nil
+	})
+	if err == errPageFull {
+		return evs, true, nil
+	}
+	return evs, len(evs) == limit, err
+}
+
 // scan calls each with the rows' events and closes rows.
 func scan(rows pgx.Rows, each func(events.Recorded)) error {
+	return scanSized(rows, func(ev events.Recorded, _ int) error { each(ev); return nil })
+}
+
+// scanSized is scan that tells the size of the data, too, and ends with the error of each.
+func scanSized(rows pgx.Rows, each func(events.Recorded, int) error) error {
 	var (
 		ev   events.Recorded
 		s    events.Stored
@@ -141,8 +167,7 @@ func scan(rows pgx.Rows, each func(events.Recorded)) error {
 		if ev.Event, err = events.Decode(s); err != nil {
 			return &undecodable{ev, err}
 		}
-		each(ev)
-		return nil
+		return each(ev, len(s.Data))
 	})
 	return err
 }

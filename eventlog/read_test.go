@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -81,5 +82,66 @@ func TestClosedLogIsUnavailable(t *testing.T) {
 	log.Close()
 	if err := log.Ping(t.Context()); !errors.Is(err, eventlog.ErrUnavailable) {
 		t.Errorf("got %v, want %v", err, eventlog.ErrUnavailable)
+	}
+}
+
+// However many await a position, few looks at the head are made for them; each returns when it is there, or with its own
+// context's error.
+func TestAwaitTogether(t *testing.T) {
+	log := testenv.Log(t)
+	mustAppend(t, log, "a", created)
+	const many = 500
+	done := make(chan error, many)
+	for range many {
+		go func() { done <- log.Await(t.Context(), 2) }()
+	}
+	short, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := log.Await(short, 2); err != context.Canceled {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("returned %v before the position was reached", err)
+	default:
+	}
+	mustAppend(t, log, "a", set("k", 1))
+	for range many {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Large values end a page early; all come all the same.
+func TestPagesAreBoundedByBytes(t *testing.T) {
+	log := testenv.Log(t)
+	mustAppend(t, log, "a", created)
+	text := `"` + strings.Repeat("x", 200<<10) + `"`
+	const sets = 100
+	for range sets {
+		mustAppend(t, log, "a", events.ValueSet{Key: "k", Value: events.Value(text)}, set("other", 1))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var pages []int
+	next := events.Position(1)
+	err := log.Tail(ctx, 0, func(evs []events.Recorded, head eventlog.Head) error {
+		pages = append(pages, len(evs))
+		for _, ev := range evs {
+			if ev.Position != next {
+				t.Fatalf("event %d comes where %d should", ev.Position, next)
+			}
+			next++
+		}
+		if next > head.Position {
+			cancel()
+		}
+		return nil
+	})
+	if err != context.Canceled {
+		t.Error(err)
+	}
+	if len(pages) < 3 || pages[0] > 100 {
+		t.Errorf("got pages of %v events, want each to end at about 8 MiB", pages)
 	}
 }

@@ -108,7 +108,7 @@ func (t *tail) look(ctx context.Context, conn *pgx.Conn) (full bool, err error) 
 			return err
 		})
 		pipeline.Queue(selectAfter, t.after, endOfLog, maxPage).Query(func(rows pgx.Rows) (err error) {
-			evs, err = collect(rows)
+			evs, full, err = collectPage(rows, maxPage)
 			if errors.As(err, &bad) {
 				return nil // after what comes before it
 			}
@@ -122,11 +122,11 @@ func (t *tail) look(ctx context.Context, conn *pgx.Conn) (full bool, err error) 
 	if err := t.check(head); err != nil {
 		return false, &stopped{err}
 	}
-	switch full = len(evs) == maxPage; {
+	switch {
 	case bad != nil:
 		evs = without(evs, bad.at)
 	case full:
-		evs = without(evs, evs[maxPage-1]) // the rest may be on the next page
+		evs = without(evs, evs[len(evs)-1]) // the rest may be on the next page
 	}
 	if n := len(evs); n > 0 {
 		t.advance(evs[n-1].Position)
@@ -233,23 +233,6 @@ func (t *tail) takeOver(handed *intake) (fits bool, err error) {
 func (t *tail) advance(to events.Position) {
 	t.after = to
 	t.at.Store(int64(to))
-}
-
-// Await returns when the log has reached pos, or with ctx's error.
-func (l *Log) Await(ctx context.Context, pos events.Position) error {
-	wait := backoff{limit: 100 * time.Millisecond}
-	for {
-		head, err := l.Head(ctx)
-		switch {
-		case err == nil && head.Position >= pos:
-			return nil
-		case err != nil && !errors.Is(err, ErrUnavailable):
-			return err
-		}
-		if err := wait.pause(ctx); err != nil {
-			return err
-		}
-	}
 }
 
 // backoff is how long to wait before the next try: longer each time, and not all at once.

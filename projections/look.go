@@ -108,8 +108,15 @@ func (s *session) check(ctx context.Context, root events.Namespace) error {
 	return nil
 }
 
+// maxCompared is how many entries are compared. A larger view is put in place anew instead, in pieces that each take
+// Redis little time; reading it whole might take longer than the client waits.
+const maxCompared = 20_000
+
 // isSame says whether the view in Redis has exactly the entries that the tree gives it.
 func (s *session) isSame(ctx context.Context, tree config.Tree, ns events.Namespace) (same bool, err error) {
+	if tree.Len() > maxCompared {
+		return false, nil
+	}
 	err = s.retry(ctx, func() error {
 		entries, complete, err := s.store.entries(ctx, ns)
 		if err != nil {

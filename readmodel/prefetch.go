@@ -7,7 +7,7 @@ import (
 )
 
 // prefetch is how many stream entries are read at once when many wait.
-const prefetch = 256
+const prefetch = 32
 
 // prefetching is a client for the library's subscriber, which asks for one entry at a time: it reads what waits at once
 // and answers the next reads from that. Each entry would cost a round trip otherwise, and a reader that is behind would
