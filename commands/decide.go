@@ -171,12 +171,23 @@ func (d *decision) create(c Create) {
 		return
 	}
 	ns, ok := d.now.Namespace(d.cs.Namespace)
+	other := ""
 	switch {
 	case !ok:
 		d.cause(events.NamespaceCreated(c))
-	case ns.Open != c.Open || ns.Description != c.Description || !maps.Equal(ns.Labels, c.Labels):
-		d.refuse("", ErrNamespaceExists, fmt.Sprintf("namespace %q exists, with other attributes", d.cs.Namespace))
+		return
+	case ns.Open != c.Open && ns.Open:
+		other = "open"
+	case ns.Open != c.Open:
+		other = "not open"
+	case ns.Description != c.Description:
+		other = "with another description"
+	case !maps.Equal(ns.Labels, c.Labels):
+		other = "with other labels"
+	default:
+		return
 	}
+	d.refuse("", ErrNamespaceExists, fmt.Sprintf("namespace %q exists already, %s", d.cs.Namespace, other))
 }
 
 func (d *decision) define(c Define, own config.Key) {

@@ -88,7 +88,7 @@ func TestDecide(t *testing.T) {
 			want: `namespace.created  {"open":true,"description":"d","labels":{"x":"y"}}`},
 		{name: "create again alike", given: pay, ns: "pay", when: `[{"do":"create"}]`},
 		{name: "create again otherwise", given: pay, ns: "pay", when: `[{"do":"create","open":true}]`,
-			want: `create pay: namespace "pay" exists, with other attributes`, err: commands.ErrNamespaceExists},
+			want: `create pay: namespace "pay" exists already, not open`, err: commands.ErrNamespaceExists},
 		{name: "create the reserved name", ns: "default", when: `[{"do":"create"}]`,
 			want: `create default: namespace "default" is reserved: an entry from "default" has its value from its definition`, err: commands.ErrName},
 		{name: "no namespace", given: pay, ns: "pay.tset", when: `[{"do":"set","key":"conns","value":1},{"do":"set","key":"wait","value":1}]`,

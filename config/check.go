@@ -41,7 +41,7 @@ func (l *lazyChecks) of(d events.Definition) *checks {
 }
 
 func compile(d events.Definition) *checks {
-	c := &checks{kind: d.Kind, sensitive: d.Sensitive, min: newBound(d.Kind, d.Min), max: newBound(d.Kind, d.Max)}
+	c := &checks{kind: d.Kind, sensitive: d.Sensitive, min: newBound(d, d.Min), max: newBound(d, d.Max)}
 	for _, v := range d.Enum {
 		if canonical, err := Canonical(d.Kind, v); err == nil {
 			v = canonical
@@ -53,12 +53,23 @@ func compile(d events.Definition) *checks {
 	return c
 }
 
-func newBound(kind events.Kind, v events.Value) *bound {
-	canonical, m, err := measure(kind, v)
-	if err != nil || !ordered(kind) {
+func newBound(d events.Definition, v events.Value) *bound {
+	canonical, m, err := measure(d.Kind, v)
+	if err != nil || !ordered(d.Kind) {
 		return nil
 	}
-	return &bound{m, show(canonical)}
+	return &bound{m, withUnit(d, show(canonical))}
+}
+
+// withUnit says what a bare number counts: "64 kB"; "16 × 8kB" where the unit is itself a number of something.
+func withUnit(d events.Definition, number string) string {
+	switch {
+	case d.Unit == "" || d.Kind != events.Int && d.Kind != events.Float:
+		return number
+	case '0' <= d.Unit[0] && d.Unit[0] <= '9':
+		return number + " × " + d.Unit
+	}
+	return number + " " + d.Unit
 }
 
 // check returns v in canonical form, or which rule it breaks.

@@ -101,6 +101,9 @@ func TestCheck(t *testing.T) {
 	}{
 		{events.Definition{Kind: events.Int, Min: "64"}, "64", "64", ""},
 		{events.Definition{Kind: events.Int, Min: "64"}, "63", "", "is below the minimum 64"},
+		{events.Definition{Kind: events.Int, Min: "64", Unit: "kB"}, "63", "", "is below the minimum 64 kB"},
+		{events.Definition{Kind: events.Int, Max: "16", Unit: "8kB"}, "17", "", "is above the maximum 16 × 8kB"},
+		{events.Definition{Kind: events.Duration, Max: `"1m"`, Unit: "s"}, `"61s"`, "", "is above the maximum 1m"},
 		{events.Definition{Kind: events.Int, Max: "9223372036854775806"}, "9223372036854775807", "", "is above the maximum 9223372036854775806"},
 		{events.Definition{Kind: events.Int}, `"x"`, "", "is not an int (a whole number between -9223372036854775808 and 9223372036854775807)"},
 		{events.Definition{Kind: events.Float, Min: "0.1", Max: "0.2"}, "0.15", "0.15", ""},

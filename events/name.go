@@ -29,8 +29,10 @@ func (e *NameError) Error() string {
 		from := max(0, min(offset, len(name))-maxShown/2)
 		name, offset = name[from:min(len(name), from+maxShown)], offset-from
 	}
-	offset = min(offset, len(name))
-	return fmt.Sprintf("%s %q: %s at byte %d, after %q", e.What, name, e.Why, e.Offset, name[:offset])
+	if e.Offset == 0 {
+		return fmt.Sprintf("%s %q: %s at byte 0", e.What, name, e.Why)
+	}
+	return fmt.Sprintf("%s %q: %s at byte %d, after %q", e.What, name, e.Why, e.Offset, name[:min(offset, len(name))])
 }
 
 const maxShown = 64 // bytes of a name that an error text repeats

@@ -20,13 +20,13 @@ func TestParseNamespace(t *testing.T) {
 	}
 	for _, tt := range []struct{ in, want string }{
 		{"", `namespace: is empty`},
-		{".", `namespace ".": a label is empty at byte 0, after ""`},
+		{".", `namespace ".": a label is empty at byte 0`},
 		{"a..b", `namespace "a..b": a label is empty at byte 2, after "a."`},
 		{"a.", `namespace "a.": a label is empty at byte 2, after "a."`},
-		{"-a", `namespace "-a": a label starts with '-' at byte 0, after ""`},
+		{"-a", `namespace "-a": a label starts with '-' at byte 0`},
 		{"a.b-", `namespace "a.b-": a label ends with '-' at byte 3, after "a.b"`},
 		{"a-.b", `namespace "a-.b": a label ends with '-' at byte 1, after "a"`},
-		{"Pay", `namespace "Pay": 'P' is not one of a-z, 0-9, '-' and '.' at byte 0, after ""`},
+		{"Pay", `namespace "Pay": 'P' is not one of a-z, 0-9, '-' and '.' at byte 0`},
 		{"a/b", `namespace "a/b": '/' is not one of a-z, 0-9, '-' and '.' at byte 1, after "a"`},
 		{"a%2e", `namespace "a%2e": '%' is not one of a-z, 0-9, '-' and '.' at byte 1, after "a"`},
 		{"a\x00", `namespace "a\x00": '\x00' is not one of a-z, 0-9, '-' and '.' at byte 1, after "a"`},
@@ -51,10 +51,10 @@ func TestParseKey(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", `key: is empty`},
 		{"a..b", `key "a..b": a part is empty at byte 2, after "a."`},
-		{"..", `key "..": a part is empty at byte 0, after ""`},
+		{"..", `key "..": a part is empty at byte 0`},
 		{"a.", `key "a.": a part is empty at byte 2, after "a."`},
 		{"a b", `key "a b": ' ' is not one of A-Z, a-z, 0-9, '_', '-' and '.' at byte 1, after "a"`},
-		{"../etc", `key "../etc": a part is empty at byte 0, after ""`},
+		{"../etc", `key "../etc": a part is empty at byte 0`},
 		{"a\xff", `key "a\xff": '�' is not one of A-Z, a-z, 0-9, '_', '-' and '.' at byte 1, after "a"`},
 		{
 			strings.Repeat("x", 300),
