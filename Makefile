@@ -23,7 +23,8 @@ fmt: ## Format all Go code
 test: setup ## Run all tests, with -race, against a real Postgres and Redis started for the run
 	@go run ./internal/testenv/cmd/testenv scripts/test.sh
 
-bench: setup ## Measure against limits and peers; takes minutes
+bench: ## Measure against limits and peers (pgbench, etcd); takes minutes
+	@scripts/setup.sh bench
 	cd bench && go run .
 
 check: gofmt vet staticcheck vulncheck architecture migrations ## Everything that CI checks before the tests

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -127,9 +128,13 @@ func pgbenchPath() (string, error) {
 	if bin, err := exec.LookPath("pgbench"); err == nil {
 		return bin, nil
 	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench")
+	var found []string
+	for _, dir := range []string{"/usr/local/opt/postgresql*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/lib/postgresql/*/bin"} {
+		here, _ := filepath.Glob(filepath.Join(dir, "pgbench"))
+		found = append(found, here...)
+	}
 	if len(found) == 0 {
-		return "", fmt.Errorf("pgbench is not installed (Debian: apt-get install postgresql-contrib)")
+		return "", errors.New("pgbench is not installed; it comes with Postgres (Debian: apt-get install postgresql; elsewhere it may be in postgresql-contrib)")
 	}
 	return found[len(found)-1], nil
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not here: Postgres, Redis, and what the race detector and the tests call. On Debian
-# and Ubuntu with apt-get, as root or where sudo asks for no password; on macOS with Homebrew. Elsewhere it says what to
+# Installs what the tests need and is not here: Postgres, Redis, and what the race detector and the tests call; with the
+# argument "bench" also etcd, the peer that make bench measures against (pgbench comes with Postgres). On Debian and
+# Ubuntu with apt-get, as root or where sudo asks for no password; on macOS with Homebrew. Elsewhere it says what to
 # install. What is here already is left alone.
 set -euo pipefail
 
@@ -24,6 +25,9 @@ has_postgres || { apt+=(postgresql) brew+=(postgresql@18); }
 has redis-server || has valkey-server || { apt+=(redis-server) brew+=(redis); }
 has cc || has gcc || apt+=(gcc libc6-dev) # for the race detector
 has ps || apt+=(procps)
+if [ "${1:-}" = bench ]; then
+	has etcd || { apt+=(etcd-server) brew+=(etcd); }
+fi
 
 [ ${#apt[@]} -gt 0 ] || exit 0
 
