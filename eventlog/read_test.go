@@ -85,7 +85,7 @@ func TestClosedLogIsUnavailable(t *testing.T) {
 	}
 }
 
-// However many await a position, few looks at the head are made for them; each returns when it is there, or with its own
+// Many may await a position at once: each returns when it is there and not before, or with its own
 // context's error.
 func TestAwaitTogether(t *testing.T) {
 	log := testenv.Log(t)

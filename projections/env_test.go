@@ -144,7 +144,7 @@ func compareView(rdb redis.UniversalClient, end eventlog.Head, tree config.Tree,
 	}
 	want := map[events.Key]view.Entry{}
 	for key, e := range tree.Entries(ns) {
-		want[key] = entryOf(e)
+		want[key] = view.Entry(e)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		return fmt.Errorf("values (-log +redis):\n%s", diff)

@@ -46,6 +46,7 @@ func TestFormerLeaderIsFenced(t *testing.T) {
 		"looks": func(s *session) error { return s.lookAtSome(ctx) },
 		"drop": func(s *session) error {
 			s.names = slices.DeleteFunc(s.names, func(ns events.Namespace) bool { return ns == "a.b" }) // listed too early
+			delete(s.listed, "a.b")
 			return s.dropUnknown(ctx)
 		},
 	} {

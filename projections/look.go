@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 const (
@@ -124,7 +125,7 @@ func (s *session) isSame(ctx context.Context, tree config.Tree, ns events.Namesp
 		}
 		same = complete
 		for key, e := range tree.Entries(ns) {
-			same = same && entries[key] == entryOf(e)
+			same = same && entries[key] == view.Entry(e)
 			delete(entries, key)
 		}
 		same = same && len(entries) == 0

@@ -95,13 +95,11 @@ func (s *session) fold(ctx context.Context, cs []events.Recorded) error {
 // step adds to the batch what a change set does to one view.
 func (s *session) step(cs []events.Recorded, vc config.ViewChange) error {
 	first, last := cs[0], cs[len(cs)-1]
-	prev, known := s.views[vc.Namespace]
+	prev := s.views[vc.Namespace]
 	if last.Position <= prev || s.batch.stale[vc.Namespace] {
 		return nil
 	}
-	if !known {
-		s.names = append(s.names, vc.Namespace)
-	}
+	s.list(vc.Namespace)
 	s.views[vc.Namespace] = last.Position
 	payload := view.ChangeSet{
 		Epoch: s.epoch, Term: s.term, Namespace: vc.Namespace, Position: exact(last.Position), Prev: prev,
@@ -116,7 +114,7 @@ func (s *session) step(cs []events.Recorded, vc config.ViewChange) error {
 			deletes = append(deletes, string(c.Key))
 			continue
 		}
-		entry := entryOf(*c.New)
+		entry := view.Entry(*c.New)
 		payload.Changes[i].Entry = &entry
 		data := view.EncodeEntry(entry)
 		size += len(data)
@@ -168,8 +166,4 @@ func (s *session) flush(ctx context.Context) error {
 	stale := s.batch.stale
 	s.batch = batch{}
 	return s.rebuild(ctx, stale)
-}
-
-func entryOf(e config.Entry) view.Entry {
-	return view.Entry{Value: e.Value, Kind: e.Kind, Revision: e.Revision, Position: e.Position, From: e.From, Sensitive: e.Sensitive}
 }

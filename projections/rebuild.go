@@ -118,9 +118,7 @@ func (s *session) replaceSome(ctx context.Context, tree config.Tree, positions m
 		}
 	}
 	for _, ns := range names[:n] {
-		if _, known := s.views[ns]; !known {
-			s.names = append(s.names, ns)
-		}
+		s.list(ns)
 		s.views[ns] = positions[ns]
 	}
 	return n, nil
@@ -139,7 +137,7 @@ func (s *session) build(ctx context.Context, b *batch, tree config.Tree, ns even
 		bytes, args = 0, []any{stageSeconds}
 	}
 	for key, e := range tree.Entries(ns) {
-		data := view.EncodeEntry(entryOf(e))
+		data := view.EncodeEntry(view.Entry(e))
 		args = append(args, string(key), data)
 		count, bytes = count+1, bytes+len(data)
 		if len(args) > 2*stageEntries || bytes > stageBytes {

@@ -30,7 +30,8 @@ type session struct {
 
 	views   map[events.Namespace]events.Position // where each view in Redis is
 	checked map[events.Namespace]bool            // roots whose views were compared with the log in this term
-	names   []events.Namespace                   // of views, in the order in which they are looked at
+	names   []events.Namespace                   // of views, each once, in the order in which they are looked at
+	listed  map[events.Namespace]bool            // those in names
 	next    int                                  // index in names
 	built   int                                  // views built; names what is built
 
@@ -41,7 +42,7 @@ type session struct {
 func newSession(p *Projector, term int64) *session {
 	return &session{
 		Projector: p, term: exact(term), trees: newTrees(p.cfg.CacheKeys), beaten: -1,
-		views: map[events.Namespace]events.Position{}, checked: map[events.Namespace]bool{},
+		views: map[events.Namespace]events.Position{}, listed: map[events.Namespace]bool{}, checked: map[events.Namespace]bool{},
 	}
 }
 
@@ -156,10 +157,21 @@ func (s *session) findPosition(ctx context.Context) (trusted bool, err error) {
 		if trusted {
 			s.position = beat.Position
 		}
-		s.names, err = s.namespaces(ctx)
+		names, err := s.namespaces(ctx)
+		for _, ns := range names {
+			s.list(ns)
+		}
 		return err
 	})
 	return trusted, err
+}
+
+// list makes sure that the view of ns is looked at.
+func (s *session) list(ns events.Namespace) {
+	if !s.listed[ns] {
+		s.listed[ns] = true
+		s.names = append(s.names, ns)
+	}
 }
 
 // settle looks at all views; unless the last heartbeat is trusted, it compares them all with the log.

@@ -160,7 +160,7 @@ func folded(t *testing.T, log *eventlog.Log, ns events.Namespace) map[events.Key
 	}
 	entries := map[events.Key]view.Entry{}
 	for key, e := range tree.Entries(ns) {
-		entries[key] = view.Entry{Value: e.Value, Kind: e.Kind, Revision: e.Revision, Position: e.Position, From: e.From, Sensitive: e.Sensitive}
+		entries[key] = view.Entry(e)
 	}
 	return entries
 }
