@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,8 +40,8 @@ or, shorter, what was set and unset by some commit:
 
 Running it again goes on where it stopped: a line that was applied before, by the same actor, with the same lines before
 it in a file of the same name, is not applied twice (for 7 days at least). --again applies every line anew.`,
-		Example: "  holdfast apply redis -f examples/redis-conf.jsonl",
-		Args:    cobra.ExactArgs(1),
+		Example: "  holdfast create redis --open\n  holdfast apply redis -f examples/redis-conf.jsonl",
+		Args:    takes(1, 1),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "file to read; - is standard input")
 	cmd.Flags().BoolVar(&again, "again", false, "apply lines that were applied before, too")
@@ -174,9 +175,15 @@ func (a *applying) parse(text []byte) (commands.ChangeSet, error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&ch); err != nil {
 		if form := new(json.UnmarshalTypeError); errors.As(err, &form) {
-			err = fmt.Errorf("%q can not be a JSON %s", form.Field, form.Value)
+			what := "it"
+			if form.Field != "" {
+				what = strconv.Quote(form.Field)
+			}
+			err = fmt.Errorf("%s can not be a JSON %s", what, form.Value)
+		} else if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("it ends too early")
 		}
-		return commands.ChangeSet{}, fmt.Errorf("is not a change set: %w", err)
+		return commands.ChangeSet{}, fmt.Errorf("is not a change set: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if dec.More() {
 		return commands.ChangeSet{}, errors.New("goes on after the change set; write one a line")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -71,7 +72,7 @@ standard error. Beside the folder .holdfast of a running "holdfast dev", the api
 Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by validation, 7 unreachable.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          unknownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
@@ -89,6 +90,35 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by valida
 		c.markBegun(cmd)
 	}
 	return root
+}
+
+// unknownCommand refuses what is no command, and says which one may be meant.
+func unknownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	edits := func(cmd *cobra.Command) int { return levenshtein.ComputeDistance(args[0], cmd.Name()) }
+	near := slices.MinFunc(root.Commands(), func(a, b *cobra.Command) int { return edits(a) - edits(b) })
+	if edits(near) <= 2 {
+		return fmt.Errorf("unknown command %q; did you mean %q?", args[0], near.Name())
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// takes checks how many arguments there are, and says which ones the command takes. Fewer than 0 at most: any number.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		_, what, _ := strings.Cut(cmd.Use, " ")
+		switch n := len(args); {
+		case n < least:
+			return fmt.Errorf("%s needs %s", cmd.Name(), what)
+		case most == 0 && n > 0:
+			return fmt.Errorf("%s takes no arguments, got %d", cmd.Name(), n)
+		case most >= 0 && n > most:
+			return fmt.Errorf("%s takes %s, got %s", cmd.Name(), what, count(n, "argument"))
+		}
+		return nil
+	}
 }
 
 // markBegun makes errors from the command itself different from those about its arguments, which cobra gives no type.

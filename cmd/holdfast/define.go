@@ -29,7 +29,7 @@ value that is set, here or in a namespace that inherits, would break it.`,
 		Example: `  holdfast define shop/db.port --kind int --default 5432 --min 1 --max 65535
   holdfast define shop/mode --kind string --enum fast,safe --default safe
   holdfast define shop/routes --kind json --schema @routes.schema.json`,
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeAddress,
 	}
 	w := c.writing(cmd)
@@ -46,7 +46,7 @@ value that is set, here or in a namespace that inherits, would break it.`,
 	flags.StringVar(&f.rest.Group, "group", "", "heading under which people find it")
 	flags.StringSliceVar(&f.requires, "requires", nil, "keys that must exist wherever this one does")
 	flags.BoolVar(&f.rest.Sensitive, "sensitive", false, "mask the value where it is shown")
-	flags.StringToStringVar(&f.rest.Labels, "label", nil, "label=value; may be repeated")
+	flags.StringToStringVar(&f.rest.Labels, "label", nil, "`label=value`; may be repeated")
 	if err := cmd.MarkFlagRequired("kind"); err != nil {
 		panic(err) // the flag stands above
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,11 +34,12 @@ func (c *cli) devCommand() *cobra.Command {
 		Long: `Dev runs a private Postgres and a private Redis, found on this machine or made do without, and api and projector in this
 process. All data is in one folder: the next start finds it. Ctrl-C ends everything.`,
 		Example: "  holdfast dev\n  holdfast dev --listen 127.0.0.1:9000 --data /tmp/holdfast",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 	}
 	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:8080", "loopback address of the api; port 0 takes a free one")
 	cmd.Flags().StringVar(&d.data, "data", defaultData, "folder for all data")
-	cmd.Flags().StringVar(&d.postgres, "postgres", "", "URL of a Postgres to use, as the owner of its database, instead of a private one")
+	cmd.Flags().StringVar(&d.postgres, "postgres", "", "`URL` of a Postgres to use, as the owner of its database, instead of a private one")
+	cmd.Flags().StringVar(&d.redisURL, "redis", "", "`URL` of a Redis to use instead of a private one")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) }
 	return cmd
 }
@@ -47,8 +49,9 @@ type dev struct {
 	*cli
 	listen, data, postgres string
 
-	logger *slog.Logger
-	ends   []func() error
+	logger  *slog.Logger
+	ends    []func() error
+	watches []func(context.Context) error // of servers: each returns when its server has ended, or ctx
 }
 
 func (d *dev) run(ctx context.Context) (err error) {
@@ -60,6 +63,11 @@ func (d *dev) run(ctx context.Context) (err error) {
 			err = nil // Ctrl-C while starting
 		}
 	}()
+	if d.redisURL != "" {
+		if _, err := redisurl.Parse(d.redisURL); err != nil {
+			return usageError{err}
+		}
+	}
 	if err := d.occupy(); err != nil {
 		return err
 	}
@@ -87,7 +95,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 // occupy takes the data folder for this process and opens the log file in it.
 func (d *dev) occupy() error {
 	if err := os.MkdirAll(d.data, 0o700); err != nil {
-		return err
+		return fmt.Errorf("the folder for all data: %w; choose another with --data", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(d.data, "dev.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -123,7 +131,10 @@ func (d *dev) bind() (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use by another program; end that, or choose another port with --listen", d.listen)
 	}
-	return ln, err
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	return ln, nil
 }
 
 // startPostgres returns the URL that the log connects to.
@@ -137,6 +148,13 @@ func (d *dev) startPostgres(ctx context.Context) (string, error) {
 			return "", err
 		}
 		d.ends = append(d.ends, pg.Close)
+		d.watches = append(d.watches, func(ctx context.Context) error {
+			err := pg.Wait(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("the private postgres is gone: %w", cmp.Or(err, errors.New("it was stopped")))
+		})
 		owner, app, name = pg.URL, pg.URLFor(appRole, "postgres"), "postgres "+pg.Version
 	}
 	if err := migrations.Up(ctx, owner, appRole, ""); err != nil {
@@ -155,6 +173,13 @@ func (d *dev) startRedis(ctx context.Context) (string, redis.UniversalClient, er
 			return "", nil, err
 		}
 		d.ends = append(d.ends, server.Close)
+		d.watches = append(d.watches, func(ctx context.Context) error {
+			if err := server.Wait(ctx); ctx.Err() == nil {
+				d.logger.Warn("the private redis is gone", "error", err)
+				d.note("the private redis is gone; services go on from memory, and the api reads from the log. Start dev again to have it back")
+			}
+			return nil
+		})
 		url, name = server.URL, server.Server
 	}
 	opts, err := redisurl.Parse(url)
@@ -164,6 +189,11 @@ func (d *dev) startRedis(ctx context.Context) (string, redis.UniversalClient, er
 	opts.ContextTimeoutEnabled = true
 	rdb := redis.NewUniversalClient(opts)
 	d.ends = append(d.ends, rdb.Close)
+	pinging, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	if err := rdb.Ping(pinging).Err(); err != nil {
+		return "", nil, unreachableError{fmt.Errorf("redis at %s does not answer: %w", strings.Join(opts.Addrs, ", "), err)}
+	}
 	d.note("%s is ready (%.1f s)", name, time.Since(start).Seconds())
 	return url, rdb, nil
 }
@@ -185,6 +215,9 @@ func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb
 		return api.Serve(ctx, ln, handler, d.logger)
 	})
 	g.Go(func() error { return projector.Run(projecting) })
+	for _, watch := range d.watches {
+		g.Go(func() error { return watch(ctx) })
+	}
 	d.greet(here)
 	err := g.Wait()
 	d.note("ending …")

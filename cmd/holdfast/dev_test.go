@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-config/holdfast/internal/testenv"
@@ -142,6 +145,53 @@ func TestDevElsewhere(t *testing.T) {
 		}
 	}
 	d.end(t)
+}
+
+// TestDevWithoutItsRedis: a Redis that was named and does not answer is not said to be ready, nor is its password.
+func TestDevWithoutItsRedis(t *testing.T) {
+	owner, _ := testenv.Database(t)
+	t.Chdir(t.TempDir())
+	_, got := here(t, exitUnreachable, "dev", "--listen", "127.0.0.1:0", "--postgres", owner, "--redis", "redis://:secret@127.0.0.1:1")
+	if !strings.Contains(got, "redis at 127.0.0.1:1 does not answer") || strings.Contains(got, "redis is ready") || strings.Contains(got, "secret") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDevLosesServers: without its Redis, dev goes on and says so; without its Postgres, it ends.
+func TestDevLosesServers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // Postgres may run as another user
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	d := startDev(t)
+	f, _ := readDevFile(defaultData)
+	opts, err := redis.ParseURL(f.Redis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(opts)
+	defer rdb.Close()
+	rdb.ShutdownNoSave(t.Context())
+	testenv.Eventually(t, "dev says that Redis is gone", func() bool { return strings.Contains(d.notice.String(), "the private redis is gone") })
+	here(t, exitOK, "create", "demo", "--open")
+	here(t, exitOK, "set", "demo/greeting=hello")
+
+	data, err := os.ReadFile(".holdfast/postgres/data/postmaster.pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-d.ended; code != exitError || !strings.Contains(d.notice.String(), "the private postgres is gone: postgres ended by signal killed") {
+		t.Errorf("dev ended with %d: %s", code, d.notice.String())
+	}
 }
 
 func TestDevPortInUse(t *testing.T) {

@@ -27,7 +27,11 @@ func (f devFile) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(devFileIn(dir), append(data, '\n'), 0o600)
+	path := devFileIn(dir)
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) { // one that another user left would stay theirs
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
 // readDevFile returns what the dev in the data folder says; false if none runs there. That of another user is not believed:

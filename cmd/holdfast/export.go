@@ -25,7 +25,7 @@ func (c *cli) exportCommand() *cobra.Command {
 		Long: `Export writes what the namespace itself holds, as YAML, or as JSON with -o json or a file named so. Import reads back the
 same. With --effective it writes what is in force: inherited definitions and values, and defaults as values.`,
 		Example:           "  holdfast export postgres.main -f main.yaml\n  holdfast export postgres.main -o json",
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeNamespace,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "file to write; - is standard output")

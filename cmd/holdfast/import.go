@@ -34,7 +34,7 @@ joined with dots. Up to 1,000 commands and 1 MiB are one change set; a bigger fi
 after the other: run it again after a failure, and it goes on with what is missing.`,
 		Example: `  holdfast import postgres.main -f examples/postgres-settings.yaml
   holdfast import shop -f .env --define --plan`,
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeNamespace,
 	}
 	flags := cmd.Flags()
@@ -101,7 +101,11 @@ func (m *importing) read() (*document.Document, error) {
 	}
 	doc, err := document.Read(m.file, data, document.Format(m.format))
 	if err != nil && errors.As(err, new(*document.Error)) {
-		return nil, fmt.Errorf("%s is not imported:\n%w", m.file, err)
+		name := m.file
+		if name == "-" {
+			name = "standard input"
+		}
+		return nil, fmt.Errorf("%s is not imported:\n%w", name, err)
 	} else if err != nil {
 		return nil, usageError{err}
 	}

@@ -19,7 +19,7 @@ func (c *cli) migrateCommand() *cobra.Command {
 		Long: `Migrate connects as the owner of the database, applies what is missing, and creates the application's role where there is
 none, with the password in HOLDFAST_APP_PASSWORD, if any. It may run at any time, also several at once.`,
 		Example: "  HOLDFAST_APP_PASSWORD=… holdfast migrate --owner-url postgres://owner@db/holdfast",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 	}
 	cmd.Flags().StringVar(&ownerURL, "owner-url", "", "postgres:// URL of the owner (HOLDFAST_OWNER_URL)")
 	cmd.Flags().StringVar(&role, "app-role", appRole, "the role that api and projector connect as")

@@ -21,7 +21,7 @@ func (c *cli) getCommand() *cobra.Command {
 		Use:               "get NAMESPACE/KEY",
 		Short:             "Print a setting's effective value",
 		Example:           "  holdfast get postgres.main/work_mem\n  holdfast get postgres.main/work_mem -o json",
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := parseAddress(args[0])
@@ -69,7 +69,7 @@ func (c *cli) listCommand() *cobra.Command {
 		Use:               "list [NAMESPACE]",
 		Short:             "List the namespaces, or the effective values of one",
 		Example:           "  holdfast list\n  holdfast list postgres.main --prefix log_",
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: c.completeNamespace,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.newClient()

@@ -22,7 +22,7 @@ func (c *cli) readyCommand() *cobra.Command {
 		Use:     "ready",
 		Short:   "Say whether the api answers requests, and which of its parts do not",
 		Example: "  holdfast ready --wait 30s",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 0, "keep asking this long until it is ready")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -74,7 +74,7 @@ func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			v := versionInfo{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 			if info, ok := debug.ReadBuildInfo(); ok {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func (c *cli) watchCommand() *cobra.Command {
 		Long: `Watch reads as a service does: through the readmodel, from Redis. It prints a line for every key that changes, until
 Ctrl-C, and says on standard error when the view goes stale and when it is live again.`,
 		Example:           "  holdfast watch postgres.main\n  holdfast watch postgres.main work_mem -o jsonl",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1),
 		ValidArgsFunction: c.completeNamespace,
 	}
 	cmd.Flags().IntVar(&count, "count", 0, "end after this many change sets with a change to show (0: never)")
@@ -77,7 +78,7 @@ func (c *cli) watch(ctx context.Context, ns events.Namespace, keys []string, cou
 	})
 	defer stop()
 	snapshot := r.Snapshot()
-	c.note("watching %s: %d keys, revision %d, position %d", ns, snapshot.Len(), snapshot.Revision(), snapshot.Position())
+	c.note("watching %s: %s, revision %d, position %d", ns, c.known(keys, snapshot), snapshot.Revision(), snapshot.Position())
 	check := time.NewTicker(200 * time.Millisecond)
 	defer check.Stop()
 	state := readmodel.Live
@@ -98,6 +99,21 @@ func (c *cli) watch(ctx context.Context, ns events.Namespace, keys []string, cou
 		}
 	}
 	return nil
+}
+
+// known counts the keys, and says of those that were asked for which have no value yet: a name may be mistyped.
+func (c *cli) known(keys []string, s *readmodel.Snapshot) string {
+	var missing []string
+	for _, key := range keys {
+		if _, ok := s.Get(key); !ok {
+			missing = append(missing, key)
+		}
+	}
+	text := count(s.Len(), "key")
+	if len(missing) > 0 {
+		text += " (no value yet: " + strings.Join(missing, ", ") + ")"
+	}
+	return text
 }
 
 // openReader waits for the first view, within the timeout. That a namespace is missing is asked of the api, as its view
@@ -123,7 +139,7 @@ func (c *cli) openReader(ctx context.Context, ns events.Namespace) (*readmodel.R
 	case ctx.Err() != nil && err != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		return nil, unreachableError{err}
+		return nil, unreachableError{fmt.Errorf("%w; is it running? (start it with: holdfast dev, or name it with --redis)", err)}
 	}
 	return r, nil
 }

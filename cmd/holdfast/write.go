@@ -19,20 +19,21 @@ import (
 // writing is what all commands that post one change set have.
 type writing struct {
 	*cli
-	expect int64
-	dryRun bool
+	expect   int64
+	expected func() bool // whether the flag is given
+	dryRun   bool
 }
 
 func (c *cli) writing(cmd *cobra.Command) *writing {
-	w := &writing{cli: c}
-	cmd.Flags().Int64Var(&w.expect, "expect-revision", -1, "refuse unless the namespace is at this revision (0: it does not exist)")
+	w := &writing{cli: c, expected: func() bool { return cmd.Flags().Changed("expect-revision") }}
+	cmd.Flags().Int64Var(&w.expect, "expect-revision", 0, "refuse unless the namespace is at this `revision` (0: it does not exist)")
 	cmd.Flags().BoolVar(&w.dryRun, "dry-run", false, "decide, and say what would happen, but change nothing")
 	return w
 }
 
 func (w *writing) changeSet(ns events.Namespace, cmds ...commands.Command) commands.ChangeSet {
 	cs := commands.ChangeSet{Namespace: ns, Actor: w.who(), Reason: w.reason, Commands: cmds}
-	if w.expect >= 0 {
+	if w.expected() {
 		revision := events.Revision(w.expect)
 		cs.Expect.Revision = &revision
 	}
@@ -42,6 +43,9 @@ func (w *writing) changeSet(ns events.Namespace, cmds ...commands.Command) comma
 // post posts the change set and prints what became of the settings it is about.
 // done is said before each of them.
 func (w *writing) post(ctx context.Context, cs commands.ChangeSet, done string, about []address) error {
+	if w.expect < 0 {
+		return usageError{fmt.Errorf("--expect-revision must be 0 or more, is %d", w.expect)}
+	}
 	cl, err := w.newClient()
 	if err != nil {
 		return err
@@ -135,12 +139,12 @@ func (c *cli) createCommand() *cobra.Command {
 		Use:     "create NAMESPACE",
 		Short:   "Create a namespace",
 		Example: "  holdfast create postgres.main --description \"the main database\"\n  holdfast create scratch --open",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(1, 1),
 	}
 	w := c.writing(cmd)
 	cmd.Flags().BoolVar(&create.Open, "open", false, "keys may be set without a definition")
 	cmd.Flags().StringVar(&create.Description, "description", "", "what the namespace is for")
-	cmd.Flags().StringToStringVar(&create.Labels, "label", nil, "label=value; may be repeated")
+	cmd.Flags().StringToStringVar(&create.Labels, "label", nil, "`label=value`; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ns, err := parseNamespace(args[0])
 		if err != nil {
@@ -163,7 +167,7 @@ bare text (1m30s, 64MiB). Where nothing defines the key, JSON is taken as such a
 		Example: `  holdfast set postgres.main/work_mem=8192 --reason "bigger sorts"
   holdfast set shop/db.host=db1 db.port=5433 --expect-revision 7
   holdfast set shop/db.password --stdin < password.txt`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1),
 		ValidArgsFunction: c.completeAddress,
 	}
 	w := c.writing(cmd)
@@ -238,21 +242,21 @@ func (c *cli) valueFor(ctx context.Context, a address, text string, asJSON bool)
 }
 
 func (c *cli) unsetCommand() *cobra.Command {
-	return c.takeAway("unset", "", "Take own values away; the inherited value or the default shows again",
+	return c.takeAway("unset", "", "Take own values away; the inherited value or the default shows again", "back to normal",
 		func(key events.Key) commands.Command { return commands.Unset{Key: key} })
 }
 
 func (c *cli) removeCommand() *cobra.Command {
-	return c.takeAway("remove", "removed, ", "Take own definitions and own values away",
+	return c.takeAway("remove", "removed, ", "Take own definitions and own values away", "no longer used",
 		func(key events.Key) commands.Command { return commands.Remove{Key: key} })
 }
 
-func (c *cli) takeAway(name, done, short string, command func(events.Key) commands.Command) *cobra.Command {
+func (c *cli) takeAway(name, done, short, reason string, command func(events.Key) commands.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               name + " NAMESPACE/KEY [KEY …]",
 		Short:             short,
-		Example:           "  holdfast " + name + " postgres.main/work_mem --reason \"back to normal\"",
-		Args:              cobra.MinimumNArgs(1),
+		Example:           "  holdfast " + name + " postgres.main/work_mem --reason \"" + reason + "\"",
+		Args:              takes(1, -1),
 		ValidArgsFunction: c.completeAddress,
 	}
 	w := c.writing(cmd)
