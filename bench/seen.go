@@ -68,14 +68,31 @@ type side struct {
 }
 
 func (b *bench) holdfastSide(api string) side {
-	hc := httpClient(64)
+	const most = 64
 	url := api + "/v1/namespaces/" + string(benchNS) + "/commands"
+	idle := make(chan *conn, most) // nil: yet to be dialled
+	for range most {
+		idle <- nil
+	}
 	return side{
 		watch: []string{"watch-holdfast", b.system.redis.URL},
-		post: func(ctx context.Context, n int, value int64) error {
-			return postJSON(ctx, hc, url, setBody(string(clientKey(n%64)), value))
+		post: func(ctx context.Context, n int, value int64) (err error) {
+			c := <-idle
+			defer func() { idle <- c }()
+			if c == nil {
+				if c, err = dial(ctx, url); err != nil {
+					return err
+				}
+			}
+			return c.post(setBody(string(clientKey(n%64)), value))
 		},
-		close: hc.CloseIdleConnections,
+		close: func() {
+			for range most {
+				if c := <-idle; c != nil {
+					c.Close()
+				}
+			}
+		},
 	}
 }
 
