@@ -1,14 +1,12 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -84,7 +82,7 @@ func send(t *testing.T, addr net.Addr, path string) func() string {
 
 // TestRequestLog: a request is logged by its route, with its id, and nothing of what was in it.
 func TestRequestLog(t *testing.T) {
-	var text lines
+	var text testenv.Output
 	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := serveConfig(t, api.Config{Log: testenv.Log(t), Logger: logger})
 	c.post("free", `{"do":"create","open":true}`)
@@ -113,7 +111,7 @@ func TestRequestLog(t *testing.T) {
 
 // TestPanic: a panic is a problem without its text, logged once: with its text if it is the runtime's, which has no values.
 func TestPanic(t *testing.T) {
-	var text lines
+	var text testenv.Output
 	c := serveConfig(t, api.Config{Log: nil, Logger: slog.New(slog.NewTextHandler(&text, nil))}) // a nil log panics
 	p := c.do("GET", "/v1/events", "").problem(t, api.ProblemInternal)
 	if strings.Contains(p.Detail, "nil") {
@@ -137,7 +135,7 @@ func TestPanic(t *testing.T) {
 
 // TestClientGone: a client that goes while it waits is no fault of ours.
 func TestClientGone(t *testing.T) {
-	var text lines
+	var text testenv.Output
 	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := serveConfig(t, api.Config{Log: testenv.Log(t), Logger: logger})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
@@ -150,22 +148,4 @@ func TestClientGone(t *testing.T) {
 	if got := text.String(); strings.Contains(got, "level=WARN") || strings.Contains(got, "level=ERROR") {
 		t.Errorf("got %s", got)
 	}
-}
-
-// lines is a log that is written while a test reads it.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -18,24 +16,6 @@ import (
 	"github.com/holdfast-config/holdfast/internal/testenv"
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
-
-// output is what a program writes while a test reads it.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
 
 func environment(variables map[string]string) func(string) string {
 	return func(name string) string { return variables[name] }
@@ -48,7 +28,7 @@ func TestRun(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stderr output
+	var stderr testenv.Output
 	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LOG": "json"})
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--projector"}, env, &stderr) }()
@@ -129,7 +109,7 @@ func TestRunRefuses(t *testing.T) {
 
 // TestHelp: help is no error, and shows no secret of the environment.
 func TestHelp(t *testing.T) {
-	var stderr output
+	var stderr testenv.Output
 	err := run(t.Context(), []string{"--help"}, environment(map[string]string{"HOLDFAST_DATABASE": "postgres://u:hunter2@h/d"}), &stderr)
 	if err != nil || !strings.Contains(stderr.String(), "-listen") || strings.Contains(stderr.String(), "hunter2") {
 		t.Errorf("got %v and\n%s", err, &stderr)
@@ -147,7 +127,7 @@ func TestOpenAddressAllowed(t *testing.T) {
 // TestEndWhileWaiting: a program that waits for Postgres ends when it is told to.
 func TestEndWhileWaiting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	var stderr output
+	var stderr testenv.Output
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--database", "postgres://u@127.0.0.1:1/d"}, environment(nil), &stderr)

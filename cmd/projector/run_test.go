@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,22 +23,9 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
-// output is what a program writes while a test reads it.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) address() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if m := regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(o.text.String()); m != nil {
+// address is where the program that writes stderr says that it answers.
+func address(stderr *testenv.Output) string {
+	if m := regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(stderr.String()); m != nil {
 		return m[1]
 	}
 	return ""
@@ -72,7 +57,7 @@ func TestRun(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stderr output
+	var stderr testenv.Output
 	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LISTEN": "127.0.0.1:0"})
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, nil, env, &stderr) }()
@@ -80,7 +65,7 @@ func TestRun(t *testing.T) {
 		head, err := view.LoadHead(t.Context(), rdb, "free")
 		return err == nil && head.Position == appended.Position
 	})
-	if err := run(ctx, []string{"--healthcheck", "--listen", stderr.address()}, env, io.Discard); err != nil {
+	if err := run(ctx, []string{"--healthcheck", "--listen", address(&stderr)}, env, io.Discard); err != nil {
 		t.Errorf("health check: %v", err)
 	}
 	cancel()

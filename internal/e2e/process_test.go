@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -47,7 +47,7 @@ type process struct {
 	args []string
 	url  string // of its health endpoints, and of the api
 	cmd  *exec.Cmd
-	logs *buffer
+	logs *testenv.Output
 }
 
 // start runs the program and waits until it is alive. It ends with the test; a race that it reports fails the test.
@@ -59,15 +59,15 @@ func start(t *testing.T, name string, args ...string) *process {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	p := &process{t: t, name: name, url: "http://" + addr, args: append([]string{"--listen", addr}, args...), logs: &buffer{}}
+	p := &process{t: t, name: name, url: "http://" + addr, args: append([]string{"--listen", addr}, args...), logs: &testenv.Output{}}
 	p.run()
 	t.Cleanup(func() {
 		p.signal(syscall.SIGCONT)
 		p.kill()
-		if bytes.Contains(p.logs.Bytes(), []byte("DATA RACE")) || t.Failed() {
-			t.Logf("%s %v said:\n%s", name, p.args, tail(p.logs.Bytes(), 8<<10))
+		if strings.Contains(p.logs.String(), "DATA RACE") || t.Failed() {
+			t.Logf("%s %v said:\n%s", name, p.args, tail(p.logs.String(), 8<<10))
 		}
-		if bytes.Contains(p.logs.Bytes(), []byte("DATA RACE")) {
+		if strings.Contains(p.logs.String(), "DATA RACE") {
 			t.Errorf("%s has a data race", name)
 		}
 	})
@@ -123,22 +123,4 @@ func (p *process) get(path string, into any) int {
 	return resp.StatusCode
 }
 
-// buffer is a bytes.Buffer that a process may write while a test reads.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) Bytes() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return bytes.Clone(b.b.Bytes())
-}
-
-func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
