@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"io"
 	"net"
@@ -134,7 +135,7 @@ func TestEndWhileWaiting(t *testing.T) {
 	}()
 	testenv.Eventually(t, "the program waits", func() bool { return strings.Contains(stderr.String(), "waiting for Postgres") })
 	cancel()
-	if err := <-ended; err != context.Canceled {
+	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -38,7 +39,7 @@ func (c *cli) getCommand() *cobra.Command {
 			}
 			var v api.Value
 			if err := cl.get(cmd.Context(), &v, query, "v1", "namespaces", string(a.ns), "values", string(a.key)); err != nil {
-				return err
+				return cl.whyNot(cmd.Context(), a, err)
 			}
 			s := c.show(v.Entry)
 			return c.print(setting{a.ns, a.key, s}, func(w io.Writer) {
@@ -49,6 +50,18 @@ func (c *cli) getCommand() *cobra.Command {
 			})
 		},
 	}
+}
+
+// whyNot makes the answer that a key has no value say so, too, if nothing defines it: its name may be mistyped.
+func (c *client) whyNot(ctx context.Context, a address, err error) error {
+	problem := new(api.Problem)
+	if !errors.As(err, &problem) || problem.Type != api.ProblemNoValue {
+		return err
+	}
+	if d, failed := c.definition(ctx, a); failed != nil || d != nil {
+		return err
+	}
+	return fmt.Errorf("%w, and nothing defines it; see: holdfast list %s", err, a.ns)
 }
 
 // bare is a value as a script takes it: a string's own text, anything else as JSON.

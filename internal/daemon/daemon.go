@@ -100,7 +100,7 @@ func (s *Settings) OpenLog(ctx context.Context, logger *slog.Logger) (*eventlog.
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("told to end while waiting for Postgres: %w", ctx.Err())
 		}
 	}
 }
