@@ -129,7 +129,12 @@ func (c *cli) openReader(ctx context.Context, ns events.Namespace) (*readmodel.R
 	}
 	cl.timeout = min(cl.timeout, 3*time.Second)
 	var exists any
-	if found, err := ifFound(cl.get(ctx, &exists, nil, "v1", "namespaces", string(ns))); !found && err == nil {
+	switch found, err := ifFound(cl.get(ctx, &exists, nil, "v1", "namespaces", string(ns))); {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		c.note("%s\ntrying Redis all the same", err)
+	case !found:
 		return nil, notFoundError{fmt.Errorf("namespace %s does not exist", ns)}
 	}
 	opening, cancel := context.WithTimeout(ctx, c.timeout)
