@@ -45,6 +45,24 @@ func Changes(before, after Tree, evs []events.Recorded) []ViewChange {
 	return nil
 }
 
+// ChangesIn is [Changes] for the view of ns alone; false: the change set does not touch it.
+func ChangesIn(before, after Tree, evs []events.Recorded, ns events.Namespace) (ViewChange, bool) {
+	space, ok := after.Namespace(ns)
+	if !ok || len(evs) == 0 {
+		return ViewChange{}, false
+	}
+	own, above := evs[0].Namespace == ns, false
+	for from := range after.Chain(ns) {
+		above = above || from.Name == evs[0].Namespace
+	}
+	if !above {
+		return ViewChange{}, false
+	}
+	keys, created := touched(evs)
+	changes := compare(before, after, ns, keys, created)
+	return ViewChange{ns, space.Revision, changes}, own || len(changes) > 0
+}
+
 // touched returns the keys that evs are about, sorted, and whether one of evs creates the namespace.
 func touched(evs []events.Recorded) (keys []events.Key, created bool) {
 	for _, ev := range evs {

@@ -26,16 +26,9 @@ const (
 // Message returns cs as a Watermill message. Its UUID is derived from epoch, namespace and position, so that an entry
 // written twice is the same message; that of a rebuilt entry also from its time.
 func Message(cs ChangeSet) (*message.Message, error) {
-	if cs.Changes == nil {
-		cs.Changes = []Change{}
-	}
-	cs.Time = cs.Time.UTC()
-	if err := check(cs); err != nil {
-		return nil, fmt.Errorf("encode change set: %w", err)
-	}
-	payload, err := encode(cs)
+	payload, err := EncodeChangeSet(cs)
 	if err != nil {
-		return nil, fmt.Errorf("encode change set: %w", withoutText(err))
+		return nil, err
 	}
 	msg := message.NewMessage(messageID(cs), payload)
 	msg.Metadata = message.Metadata{
@@ -47,10 +40,29 @@ func Message(cs ChangeSet) (*message.Message, error) {
 	return msg, nil
 }
 
-// ParseMessage reverses Message. Only the payload counts; members that it does not know are ignored.
-func ParseMessage(msg *message.Message) (ChangeSet, error) {
+// ParseMessage reverses Message. Only the payload counts.
+func ParseMessage(msg *message.Message) (ChangeSet, error) { return ParseChangeSet(msg.Payload) }
+
+// EncodeChangeSet returns the payload of cs: one line of JSON.
+func EncodeChangeSet(cs ChangeSet) ([]byte, error) {
+	if cs.Changes == nil {
+		cs.Changes = []Change{}
+	}
+	cs.Time = cs.Time.UTC()
+	if err := check(cs); err != nil {
+		return nil, fmt.Errorf("encode change set: %w", err)
+	}
+	payload, err := encode(cs)
+	if err != nil {
+		return nil, fmt.Errorf("encode change set: %w", withoutText(err))
+	}
+	return payload, nil
+}
+
+// ParseChangeSet reverses EncodeChangeSet. Members that it does not know are ignored.
+func ParseChangeSet(payload []byte) (ChangeSet, error) {
 	var cs ChangeSet
-	if err := json.Unmarshal(msg.Payload, &cs); err != nil {
+	if err := json.Unmarshal(payload, &cs); err != nil {
 		return ChangeSet{}, fmt.Errorf("decode change set: %w", withoutText(err))
 	}
 	if err := check(cs); err != nil {
@@ -77,11 +89,11 @@ func StreamFields(cs ChangeSet) ([]any, error) {
 	return list, nil
 }
 
-func encode(cs ChangeSet) ([]byte, error) {
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // the text of a value is canonical: it must come out as it is
-	err := enc.Encode(cs)
+	err := enc.Encode(v)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
@@ -91,7 +103,7 @@ var idSpace = uuid.MustParse("6f6d7f0c-64f1-4d2b-9d0e-8c1b6f0a4a57")
 func messageID(cs ChangeSet) string {
 	name := cs.Epoch + "/" + string(cs.Namespace) + "/" + strconv.FormatInt(int64(cs.Position), 10)
 	if cs.Rebuilt {
-		name += "/rebuilt/" + cs.Time.Format(time.RFC3339Nano)
+		name += "/rebuilt/" + cs.Time.UTC().Format(time.RFC3339Nano)
 	}
 	return uuid.NewSHA1(idSpace, []byte(name)).String()
 }
