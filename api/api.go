@@ -29,6 +29,8 @@ type Config struct {
 	// loopback addresses: those of a reverse proxy on this machine. Any other is refused, so that a web page can not
 	// reach the API by giving its own name a loopback address.
 	Hosts []string
+	// MaxWatchers is how many watches this process takes at once. Default: [DefaultMaxWatchers].
+	MaxWatchers int
 }
 
 // server is what the routes share.
@@ -37,6 +39,7 @@ type server struct {
 	views     *views // nil: no Redis
 	logger    *slog.Logger
 	projector func() projections.Status
+	watches   *watches
 	huma      huma.API
 }
 
@@ -49,8 +52,12 @@ func New(cfg Config) http.Handler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.MaxWatchers <= 0 {
+		cfg.MaxWatchers = DefaultMaxWatchers
+	}
 	mux := http.NewServeMux()
 	s := &server{log: cfg.Log, logger: cfg.Logger, projector: cfg.Projector, huma: humago.New(mux, openapiConfig())}
+	s.watches = &watches{hub: newHub(cfg.Log, cfg.Logger), max: int64(cfg.MaxWatchers)}
 	if cfg.Redis != nil {
 		s.views = newViews(cfg.Redis, cfg.Logger)
 	}
@@ -59,6 +66,8 @@ func New(cfg Config) http.Handler {
 	s.shortForms()
 	s.reads()
 	s.valueReads()
+	s.watching()
+	s.instanceReads()
 	s.health()
 	mux.Handle("GET /openapi.json", s.openapi())
 	mux.HandleFunc("/", noRoute(mux))

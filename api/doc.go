@@ -8,6 +8,8 @@
 //	GET    /v1/namespaces/{namespace}/definitions[/{key}] definitions in force
 //	GET    /v1/namespaces/{namespace}/values[/{key}]      effective values; one has an ETag
 //	GET    /v1/namespaces/{namespace}/events, /v1/events  history, paged
+//	GET    /v1/namespaces/{namespace}/watch               the view live from the log, as server-sent events
+//	GET    /v1/namespaces/{namespace}/instances           its readers, as they report themselves
 //	GET    /livez, /readyz, /openapi.json
 //
 // # Writes
@@ -34,6 +36,31 @@
 //
 // Values of sensitive keys are marked ("sensitive": true) and not masked: until there is authentication, this API is
 // for whoever may read Redis and Postgres as well, and it listens on loopback. No log line and no problem has values.
+//
+// # Watching
+//
+// A watch brings the view of a namespace from the log, whether Redis is up or not. Its events, and the form of their data,
+// are those of package view:
+//
+//	snapshot   the whole view; id: its position. First, where the client has no position, and instead of changes where
+//	           more change sets were missed than the view has keys
+//	change     one change set as it touches the view; id: its position. prev is what the watch was at before: its last
+//	           change or snapshot, or where it resumed
+//	bookmark   nothing up to this position is missing, and where the log ends. At once, every 10 s, and at most once a
+//	           second while the log moves. It has no id
+//	reset      the position that the client has is of another history; a snapshot follows
+//	overflow   the last: the client reads too slowly. More than 1 MiB waited for it
+//	goodbye    the last: the server ends
+//
+// It resumes from any position ever, after Last-Event-ID or the parameter after; with the parameter epoch it also finds
+// out that the history is another. A watch may end without a last event, always between two of them unless the connection
+// breaks: the client resumes. While Postgres does not answer there are no bookmarks, but a comment every 15 s. A client
+// that takes nothing for 10 s is cut off. Watches cost Postgres one tail a process, which runs while there are any.
+//
+// # Instances
+//
+// Readers report to Redis how far they are. An instance is current at the newest view, else behind; rejecting, if it refused
+// a change; gone, if it did not report when it should have. Gone ones are listed for a quarter of an hour.
 //
 // # Problems
 //

@@ -36,14 +36,18 @@ func TestOpenAPI(t *testing.T) {
 	want := []string{
 		"DELETE " + ns + "/values/{key}", "GET /livez", "GET /readyz", "GET /v1/events", "GET /v1/namespaces", "GET " + ns,
 		"GET " + ns + "/definitions", "GET " + ns + "/definitions/{key}", "GET " + ns + "/events", "GET " + ns + "/values",
-		"GET " + ns + "/values/{key}", "POST " + ns + "/commands", "PUT " + ns + "/values/{key}",
+		"GET " + ns + "/values/{key}", "GET " + ns + "/watch", "GET " + ns + "/instances", "POST " + ns + "/commands", "PUT " + ns + "/values/{key}",
 	}
 	var got []string
 	for path, operations := range doc.Paths {
 		for method, op := range operations {
 			route := strings.ToUpper(method) + " " + path
 			got = append(got, route)
-			if op.Responses["200"].Content["application/json"] == nil || op.Responses["default"].Content["application/problem+json"] == nil {
+			answer := "application/json"
+			if strings.HasSuffix(path, "/watch") {
+				answer = "text/event-stream"
+			}
+			if op.Responses["200"].Content[answer] == nil || op.Responses["default"].Content["application/problem+json"] == nil {
 				t.Errorf("%s: responses are not documented: %v", route, op.Responses)
 			}
 			if types := slices.Collect(maps.Keys(op.RequestBody.Content)); method == "post" || method == "put" {

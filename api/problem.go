@@ -83,6 +83,7 @@ const (
 	ProblemBusy               = problemPrefix + "busy"
 	ProblemInternal           = problemPrefix + "internal"
 	ProblemUnavailable        = problemPrefix + "unavailable"
+	ProblemTooManyWatches     = problemPrefix + "too-many-watches"
 	ProblemOutcomeUnknown     = problemPrefix + "outcome-unknown" // retry with the same Idempotency-Key
 	ProblemNotReached         = problemPrefix + "position-not-reached"
 

@@ -52,6 +52,7 @@ var kinds = []kind{
 	{ProblemInternal, http.StatusInternalServerError, "Something went wrong here", nil, ""},
 	{ProblemOutcomeUnknown, http.StatusGatewayTimeout, "Whether the write took effect is unknown", eventlog.ErrUnknown, ""},
 	{ProblemUnavailable, http.StatusServiceUnavailable, "The store can not be reached", eventlog.ErrUnavailable, "2"},
+	{ProblemTooManyWatches, http.StatusServiceUnavailable, "This process has as many watches as it takes", nil, "10"},
 	{ProblemNotReached, http.StatusGatewayTimeout, "The position was not reached in time", nil, ""},
 }
 

@@ -123,7 +123,7 @@ func checkContentType(h http.Header) *Problem {
 
 // checkSingle refuses headers that say two things, and an Idempotency-Key that is no key.
 func checkSingle(h http.Header) *Problem {
-	for _, name := range []string{HeaderActor, HeaderIdempotencyKey, "If-Match"} {
+	for _, name := range []string{HeaderActor, HeaderIdempotencyKey, "If-Match", "Last-Event-Id"} {
 		if len(h[name]) > 1 {
 			return badParameter("header."+name, "is given more than once")
 		}

@@ -23,6 +23,7 @@ type settings struct {
 	hosts                []string
 	allowUnauthenticated bool
 	project              bool
+	maxWatchers          int
 	notReady             time.Duration
 }
 
@@ -63,6 +64,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*settin
 	})
 	fs.BoolVar(&set.project, "projector", false,
 		"project in this process too, or stand by: what is posted here then reaches Redis without a detour through the database")
+	fs.IntVar(&set.maxWatchers, "max-watchers", api.DefaultMaxWatchers, "how many watches of namespaces to take at once")
 	fs.DurationVar(&set.notReady, "drain-for", 0, "how long to go on answering, while /readyz says no, before the end; for load balancers")
 	return set, daemon.Parse(fs, args, getenv)
 }
@@ -92,7 +94,7 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 		return err
 	}
 	defer log.Close()
-	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts}
+	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts, MaxWatchers: set.maxWatchers}
 	project := func(context.Context) error { return nil }
 	switch {
 	case set.Redis != "":

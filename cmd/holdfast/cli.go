@@ -84,7 +84,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by valida
 	flags.DurationVar(&c.timeout, "timeout", 15*time.Second, "how long to try each request, retries included")
 	flags.BoolVar(&c.showSensitive, "show-sensitive", false, "show sensitive values rather than "+mask)
 	root.AddCommand(c.devCommand(), c.createCommand(), c.defineCommand(), c.setCommand(), c.unsetCommand(), c.removeCommand(),
-		c.getCommand(), c.listCommand(), c.watchCommand(), c.importCommand(), c.exportCommand(), c.applyCommand(),
+		c.getCommand(), c.listCommand(), c.watchCommand(), c.instancesCommand(), c.importCommand(), c.exportCommand(), c.applyCommand(),
 		c.migrateCommand(), c.readyCommand(), c.versionCommand())
 	for _, cmd := range append(root.Commands(), root) {
 		c.markBegun(cmd)

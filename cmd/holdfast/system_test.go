@@ -15,14 +15,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/testenv"
 	"github.com/holdfast-config/holdfast/projections"
+	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 var update = flag.Bool("update", false, "write the output that scripts compare with anew")
@@ -91,7 +94,8 @@ func (s *system) ok(t *testing.T, args ...string) string {
 }
 
 // TestScripts runs the scripts in testdata/script, each on a system of its own. Beside the usual commands of testscript
-// they have "code N COMMAND …", for an exit code, and "await FILE TEXT", for what a command in the background writes.
+// they have "code N COMMAND …", for an exit code, "await FILE TEXT", for what a command in the background writes, and
+// "report NAMESPACE INSTANCE POSITION WHY", for what a reader says of itself.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -117,7 +121,7 @@ func TestScripts(t *testing.T) {
 					env.Setenv("EXAMPLES", examples)
 					return nil
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith, "await": await},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith, "await": await, "report": s.report},
 			})
 		})
 	}
@@ -144,6 +148,25 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		data, err := os.ReadFile(file)
 		return err == nil && strings.Contains(string(data), text)
 	})
+}
+
+func (s *system) report(ts *testscript.TestScript, _ bool, args []string) {
+	var values api.Values
+	c := client{base: s.api, timeout: time.Minute}
+	ts.Check(c.get(context.Background(), &values, nil, "v1", "namespaces", args[0], "values"))
+	position, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	in := view.Instance{
+		App: "checkout", Instance: args[1], Host: "node-3", Epoch: values.Epoch, Position: events.Position(position), Source: "redis", AgeMs: 20,
+	}
+	if args[3] != "" {
+		in.Rejected = &view.Rejected{Position: in.Position, Why: args[3]}
+	}
+	options, err := redis.ParseURL(s.redis)
+	ts.Check(err)
+	rdb := redis.NewClient(options)
+	defer rdb.Close()
+	ts.Check(view.ReportInstance(context.Background(), rdb, events.Namespace(args[0]), in, time.Minute))
 }
 
 // scriptTB makes a script a test that can fail.
