@@ -64,12 +64,25 @@ func (d driven) Follow(ctx context.Context, ns events.Namespace, have view.Head,
 }
 
 func BenchmarkApplyOneOf100000(b *testing.B) {
+	for _, declared := range []int{0, 1_000} {
+		b.Run(fmt.Sprintf("declared=%d", declared), func(b *testing.B) {
+			var known []readmodel.Declared
+			for i := range declared {
+				known = append(known, readmodel.Int(string(name(i*7919%100_000)), 0))
+			}
+			applyOne(b, known)
+		})
+	}
+}
+
+// applyOne changes one key after the other, those that are declared first.
+func applyOne(b *testing.B, declared []readmodel.Declared) {
 	f := fixed{}
 	for key, v := range sized(100_000) {
 		f[key] = readmodel.Entry{Value: v, Kind: events.Int, Position: 5, From: "payments"}
 	}
 	source := driven{f, make(chan readmodel.Sink, 1)}
-	r, err := readmodel.Open(b.Context(), string(ns), readmodel.Config{Source: source})
+	r, err := readmodel.Open(b.Context(), string(ns), readmodel.Config{Source: source, Keys: declared})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -78,6 +91,9 @@ func BenchmarkApplyOneOf100000(b *testing.B) {
 	keys := make([]events.Key, 4096)
 	for i := range keys {
 		keys[i] = name(i * 7919 % 100_000)
+		if len(declared) > 0 {
+			keys[i] = events.Key(declared[i%len(declared)].Name())
+		}
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -118,4 +134,41 @@ func BenchmarkOpen100000(b *testing.B) {
 		}
 		r.Close()
 	}
+}
+
+func BenchmarkBound(b *testing.B) {
+	r := openFixed(b, sized(1_000), nil)
+	h, err := readmodel.Bind[struct {
+		N int `holdfast:"service.part5.setting_5"`
+	}](r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if h.Load().N != 5 {
+			b.Fatal("no value")
+		}
+	}
+}
+
+func BenchmarkGetOnSnapshot(b *testing.B) {
+	s, key := openFixed(b, sized(1_000), nil).Snapshot(), readmodel.Int(string(name(5)), 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if key.Get(s) != 5 {
+			b.Fatal("no value")
+		}
+	}
+}
+
+func BenchmarkGetParallel(b *testing.B) {
+	r, key := openFixed(b, sized(1_000), nil), readmodel.Int(string(name(5)), 1)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if key.Get(r) != 5 {
+				b.Error("no value")
+			}
+		}
+	})
 }

@@ -3,8 +3,12 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
+	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +42,11 @@ type ChangedKey struct {
 	New *Entry
 }
 
+// otherValue says that the value has changed, not only where it comes from.
+func (c ChangedKey) otherValue() bool {
+	return c.Old == nil || c.New == nil || c.Old.Value != c.New.Value
+}
+
 // maxWaiting is how many change sets wait for a listener before they are merged into one.
 const maxWaiting = 64
 
@@ -50,17 +59,86 @@ const maxWaiting = 64
 // A panic in fn is logged, without its text, and the next change is delivered as usual. No call starts after stop or
 // Close has returned, except one that was about to; fn may call either.
 func (r *Reader) OnChange(fn func(Changed)) (stop func()) {
-	ctx, cancel := context.WithCancel(r.ctx)
-	l := &listener{fn: fn, log: r.log, wake: make(chan struct{}, 1)}
+	return r.listen(func(s step) {
+		if c := s.changed(); !s.inPlace() || len(c.Changes) > 0 {
+			fn(c)
+		}
+	})
+}
+
+// OnChange calls fn with what [Key.Get] returned and returns, when that has become another. The rest is as with
+// [Reader.OnChange]: what fn is too slow for is merged, and the newest value always comes.
+func (k *Key[T]) OnChange(r *Reader, fn func(before, after T)) (stop func()) {
+	k.Get(r) // the reader knows the key from here on
+	return r.listen(func(s step) {
+		if before, after := k.Get(s.before), k.Get(s.after); !reflect.DeepEqual(before, after) {
+			fn(before, after)
+		}
+	})
+}
+
+// Changes yields every change set that becomes visible from the call on, in order, until ctx ends or the reader is
+// closed. It is for one loop, which may be left and entered again. What the loop is too slow for is merged as with
+// [Reader.OnChange], so it keeps no more than 64 change sets, until ctx ends.
+func (r *Reader) Changes(ctx context.Context) iter.Seq[Changed] {
+	q := &listener{wake: make(chan struct{}, 1)}
+	remove := r.add(q)
+	context.AfterFunc(ctx, remove)
+	return func(yield func(Changed) bool) {
+		for ctx.Err() == nil && r.ctx.Err() == nil {
+			s, ok := q.take()
+			if !ok {
+				select {
+				case <-ctx.Done():
+				case <-r.ctx.Done():
+				case <-q.wake:
+				}
+				continue
+			}
+			if c := s.changed(); (!s.inPlace() || len(c.Changes) > 0) && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// Delivered returns when all listeners have been told, and have returned from, what is shown at the time of the call.
+// What waits for the loop over [Reader.Changes] does not count. It fails with ctx's error. A listener must not call it.
+func (r *Reader) Delivered(ctx context.Context) error {
 	r.mu.Lock()
-	r.listeners[l] = struct{}{}
+	listeners := slices.Collect(maps.Keys(r.listeners))
 	r.mu.Unlock()
+	for _, l := range listeners {
+		if l.fn == nil {
+			continue
+		}
+		if err := l.idle(ctx); err != nil {
+			return fmt.Errorf("wait for listeners: %w", err)
+		}
+	}
+	return nil
+}
+
+// listen calls fn with each step from one goroutine.
+func (r *Reader) listen(fn func(step)) (stop func()) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	l := &listener{fn: fn, log: r.log, wake: make(chan struct{}, 1), ended: ctx.Done()}
+	remove := r.add(l)
 	go l.run(ctx)
 	return func() {
 		cancel()
+		remove()
+	}
+}
+
+func (r *Reader) add(l *listener) (remove func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners[l] = struct{}{}
+	return func() {
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		delete(r.listeners, l)
-		r.mu.Unlock()
 	}
 }
 
@@ -77,7 +155,7 @@ func (s step) inPlace() bool {
 
 func (s step) changed() Changed {
 	c := Changed{
-		Namespace: s.after.namespace, Epoch: s.after.epoch, Position: s.after.position, Revision: s.after.revision,
+		Namespace: s.after.Namespace(), Epoch: s.after.epoch, Position: s.after.position, Revision: s.after.revision,
 	}
 	cs := s.changeSet
 	if cs == nil {
@@ -94,12 +172,15 @@ func (s step) changed() Changed {
 
 // listener hands steps to a function, at the function's own pace.
 type listener struct {
-	fn   func(Changed)
-	log  *slog.Logger
-	wake chan struct{}
+	fn    func(step) // nil: somebody takes the steps
+	log   *slog.Logger
+	wake  chan struct{}
+	ended <-chan struct{}
 
 	mu      sync.Mutex
-	waiting []step // at most maxWaiting
+	waiting []step          // at most maxWaiting
+	calling bool            // fn runs, or is about to
+	idlers  []chan struct{} // closed when nothing waits and fn does not run
 }
 
 // add never blocks.
@@ -121,13 +202,38 @@ func (l *listener) add(s step) {
 func (l *listener) take() (s step, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
+	l.calling = len(l.waiting) > 0
+	if !l.calling {
+		for _, idler := range l.idlers {
+			close(idler)
+		}
+		l.idlers = nil
 		return step{}, false
 	}
 	s = l.waiting[0]
 	l.waiting[0] = step{} // it keeps snapshots
 	l.waiting = l.waiting[1:]
 	return s, true
+}
+
+// idle waits until nothing waits for the listener, or it has ended.
+func (l *listener) idle(ctx context.Context) error {
+	l.mu.Lock()
+	if len(l.waiting) == 0 && !l.calling {
+		l.mu.Unlock()
+		return nil
+	}
+	idler := make(chan struct{})
+	l.idlers = append(l.idlers, idler)
+	l.mu.Unlock()
+	select {
+	case <-idler:
+		return nil
+	case <-l.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (l *listener) run(ctx context.Context) {
@@ -150,11 +256,9 @@ func (l *listener) run(ctx context.Context) {
 func (l *listener) call(s step) {
 	defer func() {
 		if p := recover(); p != nil { // its text may hold a value
-			l.log.Error("listener panicked", "namespace", s.after.namespace, "position", s.after.position,
+			l.log.Error("listener panicked", "namespace", s.after.Namespace(), "position", s.after.position,
 				"panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		}
 	}()
-	if c := s.changed(); !s.inPlace() || len(c.Changes) > 0 {
-		l.fn(c)
-	}
+	l.fn(s)
 }

@@ -5,45 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-config/holdfast/events"
 )
-
-// decodings are what the typed keys have made of one entry: one for each kind and Go type, made once, when first asked
-// for. Programs declare a key once or twice, so that the list stays short.
-type decodings struct{ first atomic.Pointer[decoding] }
-
-type decoding struct {
-	kind   events.Kind
-	result any // *result[T]
-	next   *decoding
-}
-
-type result[T any] struct {
-	value T
-	err   error
-}
-
-// decoded returns what the entry is as a T of the kind, from parse the first time.
-func decoded[T any](it *item, kind events.Kind, parse func(events.Value) (T, error)) (res *result[T], first bool) {
-	for {
-		top := it.decoded.first.Load()
-		for d := top; d != nil; d = d.next {
-			if res, ok := d.result.(*result[T]); ok && d.kind == kind {
-				return res, false
-			}
-		}
-		value, err := parse(it.Value)
-		res := &result[T]{value, err}
-		if it.decoded.first.CompareAndSwap(top, &decoding{kind, res, top}) {
-			return res, true
-		}
-	}
-}
 
 func parseBool(v events.Value) (bool, error) {
 	switch v {
@@ -122,16 +90,24 @@ func parseSize(v events.Value) (int64, error) {
 	return 0, bad
 }
 
-// parseJSON never repeats the texts of JSON errors: they may quote the value.
 func parseJSON[T any](v events.Value) (T, error) {
 	var value T
-	err := json.Unmarshal([]byte(v), &value)
-	if err == nil {
-		return value, nil
+	if err := unmarshal(v, &value, reflect.TypeFor[T]()); err != nil {
+		var zero T
+		return zero, err
 	}
-	var zero T
+	return value, nil
+}
+
+// unmarshal decodes v into what points to a value of the type. It never repeats the texts of JSON errors: they may quote
+// the value.
+func unmarshal(v events.Value, into any, typ reflect.Type) error {
+	err := json.Unmarshal([]byte(v), into)
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && bad.Field != "" {
-		return zero, fmt.Errorf("value does not fit %T: member %q is not of its type", zero, bad.Field)
+		return fmt.Errorf("value does not fit %s: member %q is not of its type", typ, bad.Field)
 	}
-	return zero, fmt.Errorf("value does not fit %T", zero)
+	if err != nil {
+		return fmt.Errorf("value does not fit %s", typ)
+	}
+	return nil
 }

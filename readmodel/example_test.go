@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -184,4 +186,26 @@ func ExampleJSON() {
 	limit := readmodel.JSON("rate", RateLimit{Burst: 10, Rate: 1})
 	fmt.Println(limit.Get(nil)) // nil stands for no values: in tests, or before Open
 	// Output: {10 1}
+}
+
+func ExampleStatusHandler() {
+	r, _ := example()
+	defer r.Close()
+	answer := httptest.NewRecorder()
+	readmodel.StatusHandler(r).ServeHTTP(answer, httptest.NewRequest("GET", "/healthz/config", nil))
+	fmt.Println(answer.Code, strings.Contains(answer.Body.String(), `"state":"live"`))
+	// Output: 200 true
+}
+
+func ExampleReader_Health() {
+	r, err := readmodel.Open(context.Background(), "payments.prod", readmodel.Config{
+		Redis: "redis://127.0.0.1:1", AllowDefaults: true, Wait: time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer r.Close()
+	fmt.Println(r.Status().State, r.Health() != nil)
+	// Output: defaults true
 }

@@ -83,7 +83,7 @@ func (f *following) goesOn(ctx context.Context) (bool, error) {
 	}
 	msg, _ := entries{}.Unmarshal(streams[0].Messages[0].Values)
 	cs, err := view.ParseMessage(msg)
-	return err == nil && cs.Epoch == f.at.Epoch && cs.Prev == f.at.Position && !cs.Rebuilt, nil
+	return err == nil && cs.Epoch == f.at.Epoch && cs.Prev <= f.at.Position && !cs.Rebuilt, nil
 }
 
 func (f *following) load(ctx context.Context, keys int) error {
@@ -141,7 +141,10 @@ func (f *following) stream(ctx context.Context) error {
 			}
 		case <-due.C:
 			at := f.at // a change set that comes while Redis is slow to answer must not wait for it
-			go func() { looks <- f.look(ctx, at) }()
+			go func() {
+				looks <- f.look(ctx, at)
+				f.source.reports.send(ctx, f.rdb, f.namespace)
+			}()
 			looking = true
 		case got := <-looks:
 			if got.err != nil {
@@ -230,7 +233,7 @@ func (f *following) judge(got sight) {
 		f.stuck = true
 	case got.head.Epoch != f.at.Epoch:
 		f.sink.Doubt(f.here(fmt.Errorf("the view of %s is of history %s, not of %s as shown", f.namespace, got.head.Epoch, f.at.Epoch)))
-	case got.head.Position < got.at.Position:
+	case got.upTo() < got.at.Position:
 		f.sink.Doubt(f.here(f.behind(got.head)))
 	case got.head.Position <= f.at.Position:
 		f.vouch(got)

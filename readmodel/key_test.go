@@ -133,7 +133,7 @@ func TestTypedKeyOnNothing(t *testing.T) {
 		if got := key.Get(from); got != 20 {
 			t.Errorf("on %T: got %d", from, got)
 		}
-		if got, meta := key.Lookup(from); got != 20 || meta != (readmodel.Meta{}) {
+		if got, meta := key.Lookup(from); got != 20 || meta.From != "" || meta.Position != 0 || meta.Err != nil {
 			t.Errorf("on %T: got %d, %+v", from, got, meta)
 		}
 	}
@@ -149,7 +149,7 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	var log lines
 	r := openFixed(t, map[events.Key]events.Value{"n": "5", "s": `"hunter2"`}, slog.New(slog.NewTextHandler(&log, nil)))
-	if got, meta := readmodel.Int("n", 1).Lookup(r); got != 5 || meta != (readmodel.Meta{From: "payments", Revision: 2, Position: 5}) {
+	if got, meta := readmodel.Int("n", 1).Lookup(r); got != 5 || meta != (readmodel.Meta{From: "payments", Revision: 2, Position: 5, Source: "fixed"}) {
 		t.Errorf("got %d, %+v", got, meta)
 	}
 	bad := readmodel.Int("s", 1)

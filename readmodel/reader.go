@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,21 +19,10 @@ type Entry = view.Entry
 // ErrClosed is returned by what waits on a reader that is closed.
 var ErrClosed = errors.New("reader is closed")
 
-// Config configures a [Reader]. One of Redis and Source is required.
-type Config struct {
-	// Redis is where the views are: redis://user:password@host:6379/0 (rediss:// with TLS, unix:///path for a socket);
-	// with &addr=host:port for each further node a cluster, with &master_name=name a primary found through sentinels.
-	Redis string
-	// Source replaces Redis, for tests and other ways to read. The reader closes it.
-	Source Source
-	// Logger gets state changes, never values. Default: slog.Default.
-	Logger *slog.Logger
-}
-
 // Reader is a live view of one namespace. Its methods may be called concurrently. A nil Reader has no values.
 type Reader struct {
 	namespace events.Namespace
-	source    Source
+	cfg       Config
 	log       *slog.Logger
 	opened    time.Time
 
@@ -43,72 +31,104 @@ type Reader struct {
 	following sync.WaitGroup
 	close     func() error
 
-	snapshot atomic.Pointer[Snapshot]
+	closeSources func() error
+
+	snapshot atomic.Pointer[Snapshot] // shown
+	keys     *keys
+	mismatch Mismatch
 	asked    chan struct{} // see Sink.Asked
 	ready    chan struct{} // closed when there is a snapshot and its state is known
 
-	mu        sync.Mutex // guards what is below, and that snapshot, head and listeners move together
-	state     State      // empty: not known yet
+	mu        sync.Mutex    // guards what is below, and that snapshot, head and listeners move together
+	source    Source        // that confirmed last; before that, the first
+	fresh     State         // what its confirmation makes the reader
+	quiet     time.Duration // how long it may say nothing
+	state     State         // empty: not known yet
 	trouble   error
+	fromDisk  *diskSnapshot // what is shown as long as no source has loaded anything
 	contact   time.Time
 	head      events.Position // last known end of the log
 	confirmed events.Position // nothing up to here is missing
 	resyncs   int
 	moved     chan struct{} // closed when more is shown or confirmed; nil: nobody waits
 	listeners map[*listener]struct{}
+	bound     []func(step) // what follows each step that is shown
+	acceptance
 }
 
-// Open loads the view of ns and follows it. It waits, within ctx, until the first snapshot is there: a source that is
-// down and a namespace whose view is not yet projected are waited for, so give ctx a deadline. The error then says what
-// was missing. The reader lives until Close, not until ctx ends.
+// Open loads the view of ns and follows it. It waits until a source confirms the first snapshot, for as long as
+// [Config.Wait] says and within ctx. Then it takes what there is, unless [Config.RequireFresh]: what a source has loaded
+// and can not confirm; the last snapshot on disk, with [Config.SnapshotDir]; nothing but the program's defaults, with
+// [Config.AllowDefaults]. Else it fails, and the error says what was wrong with each source. [Reader.Status] says which
+// it was. The reader lives until Close, not until ctx ends, and goes on trying.
 func Open(ctx context.Context, ns string, cfg Config) (*Reader, error) {
 	namespace, err := events.ParseNamespace(ns)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+	cfg = cfg.withDefaults()
+	sources, err := cfg.sources()
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", namespace, err)
 	}
-	source := cfg.Source
-	if source == nil {
-		if source, err = newRedisSource(cfg.Redis, cfg.Logger); err != nil {
-			return nil, fmt.Errorf("open %s: %w", namespace, err)
-		}
+	r := newReader(namespace, sources[0], cfg.Logger)
+	r.cfg = cfg
+	r.configure(cfg)
+	following := newChain(r, sources...)
+	r.closeSources = following.close
+	if redis, ok := sources[0].(*redisSource); ok && !cfg.NoReports {
+		redis.reports.self = r.identify()
 	}
-	r := newReader(namespace, source, cfg.Logger)
-	r.following.Go(r.follow)
+	onDisk := r.restore()
+	r.following.Go(func() { following.run(r.ctx) })
+	if cfg.SnapshotDir != "" {
+		r.following.Go(r.keepOnDisk)
+	}
+	waiting, cancel := context.WithTimeout(ctx, cfg.patience(onDisk))
+	defer cancel()
 	select {
 	case <-r.ready:
+		if err := r.compare(cfg.Keys); err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", namespace, err), r.Close())
+		}
 		return r, nil
-	case <-ctx.Done():
+	case <-waiting.Done():
+	}
+	if r.mayStart() && !errors.Is(ctx.Err(), context.Canceled) {
+		st := r.Status()
+		r.log.Warn("opened without a source", "namespace", namespace, "state", st.State, "position", st.Position, "error", st.Err)
+		return r, nil
 	}
 	trouble := r.Status().Err
 	if err := r.Close(); err != nil {
 		trouble = errors.Join(trouble, err)
 	}
-	if trouble == nil {
-		trouble = fmt.Errorf("%s has not answered", source.Name())
-	}
-	return nil, fmt.Errorf("open %s: %w: %w", namespace, ctx.Err(), trouble)
+	return nil, fmt.Errorf("open %s: %w: %w", namespace, waiting.Err(), trouble)
+}
+
+// mayStart says whether the reader may be used although nothing has confirmed what it shows.
+func (r *Reader) mayStart() bool {
+	return !r.cfg.RequireFresh && (r.Snapshot() != nil || r.cfg.AllowDefaults)
 }
 
 func newReader(ns events.Namespace, source Source, log *slog.Logger) *Reader {
 	r := &Reader{
-		namespace: ns, source: source, log: log, opened: time.Now(),
+		namespace: ns, source: source, fresh: Live, quiet: silence, log: log, opened: time.Now(),
 		asked: make(chan struct{}, 1), ready: make(chan struct{}), listeners: map[*listener]struct{}{},
 	}
+	r.configure(Config{Logger: log})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.close = sync.OnceValue(func() error {
 		r.cancel()
-		err := r.source.Close()
+		err := r.closeSources()
 		r.following.Wait()
 		return err
 	})
 	return r
 }
 
-// Close ends following and waits for it, closes the source, and wakes whoever waits. Reads go on answering from the last
-// snapshot. It may be called more than once.
+// Close ends following and waits for it, closes the sources, writes the last snapshot to disk where that is asked for, and
+// wakes whoever waits. Reads go on answering from the last snapshot. It may be called more than once.
 func (r *Reader) Close() error { return r.close() }
 
 // Snapshot returns the newest snapshot. It is one atomic load.
@@ -144,14 +164,18 @@ func (r *Reader) item(key events.Key) *item {
 const askEvery = 20 * time.Millisecond
 
 // WaitFor returns when the reader shows everything up to pos, also if pos is another namespace's. It fails with ctx's
-// error, saying how far the reader is, or with [ErrClosed]. A position of the reader's own namespace is seen the moment
-// it is applied; for another's the source is asked every few tens of milliseconds.
+// error, saying how far the reader is, with [ErrClosed], or with a [*VetoError] if the newest state, pos included, was
+// vetoed: it is not going to be shown before something changes. A position of the reader's own namespace is seen the
+// moment it is shown; for another's the source is asked every few tens of milliseconds.
 func (r *Reader) WaitFor(ctx context.Context, pos events.Position) error {
 	var again *time.Ticker
 	for {
-		shown, moved := r.progress()
+		shown, veto, moved := r.progress(pos)
 		if shown >= pos {
 			return nil
+		}
+		if veto != nil {
+			return fmt.Errorf("wait for position %d, at %d: %w", pos, shown, veto)
 		}
 		select {
 		case r.asked <- struct{}{}:
@@ -172,60 +196,30 @@ func (r *Reader) WaitFor(ctx context.Context, pos events.Position) error {
 	}
 }
 
-// progress returns up to where nothing is missing, and a channel that is closed when that moves.
-func (r *Reader) progress() (events.Position, <-chan struct{}) {
+// have is what a source goes on from, shown or not. What is on disk does not count: it may be without its sensitive values.
+func (r *Reader) have() view.Head {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.moved == nil {
-		r.moved = make(chan struct{})
+	s := r.newest.after
+	if r.fromDisk != nil {
+		return view.Head{}
 	}
-	return max(r.Snapshot().Position(), r.confirmed), r.moved
-}
-
-// follow keeps the source following until Close.
-func (r *Reader) follow() {
-	for tries := 0; ; tries++ {
-		began, before := time.Now(), r.Snapshot()
-		err := r.source.Follow(r.ctx, r.namespace, r.have(), sink{r})
-		if r.ctx.Err() != nil {
-			return
-		}
-		if r.Snapshot() != before || time.Since(began) > maxPause {
-			tries = 0 // it worked for a while
-		}
-		r.lost(err)
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-time.After(pause(tries)):
-		}
-	}
-}
-
-const (
-	minPause = 50 * time.Millisecond
-	maxPause = 2 * time.Second
-)
-
-// pause is how long to wait before trying again after some tries in vain: longer each time, and never the same for all
-// of the readers that lost their Redis at one moment.
-func pause(tries int) time.Duration {
-	top := min(minPause<<min(tries, 10), maxPause)
-	return top/2 + rand.N(top/2)
-}
-
-func (r *Reader) have() view.Head {
-	s := r.Snapshot()
 	return view.Head{Epoch: s.Epoch(), Position: s.Position(), Revision: s.Revision(), Keys: s.Len()}
 }
 
-// lost notes that the source does not follow any more.
-func (r *Reader) lost(err error) {
-	if err == nil {
-		err = fmt.Errorf("%s has stopped to follow", r.source.Name())
-	}
+// via notes which source confirms what is shown.
+func (r *Reader) via(source Source, fresh State, quiet time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setStale(err)
-	r.settle()
+	r.source, r.fresh, r.quiet = source, fresh, quiet
+}
+
+// doubt notes that no source confirms what is shown. Tried: each of them was asked.
+func (r *Reader) doubt(why error, tried bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setStale(why)
+	if tried && r.fromDisk == nil && !r.cfg.RequireFresh {
+		r.settle()
+	}
 }

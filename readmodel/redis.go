@@ -34,20 +34,20 @@ type redisSource struct {
 	ctx     context.Context // ends at Close
 	cancel  context.CancelFunc
 
+	reports reports
+
 	// The newest heartbeat and when it came, by the clock of this process: the projector's may be another.
 	heartbeat view.Heartbeat
 	beatAt    time.Time
 }
 
 func newRedisSource(url string, log *slog.Logger) (*redisSource, error) {
-	if url == "" {
-		return nil, errors.New("neither Config.Redis nor Config.Source is given: there is nothing to read from")
-	}
 	options, err := redisurl.Parse(url)
 	if err != nil {
 		return nil, err
 	}
 	s := &redisSource{options: *options, where: "redis at " + strings.Join(options.Addrs, ","), log: log}
+	s.reports.log = log
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	// One try each, with the time that the caller's context gives: the reader itself tries again.
 	s.options.ContextTimeoutEnabled = true
@@ -105,6 +105,14 @@ type sight struct {
 	beat view.Heartbeat
 	head view.Head
 	err  error
+}
+
+// upTo is the position up to which the view is complete: a heartbeat speaks for views that did not change since, too.
+func (s sight) upTo() events.Position {
+	if s.beat.Epoch == s.head.Epoch {
+		return max(s.head.Position, s.beat.Position)
+	}
+	return s.head.Position
 }
 
 // look reads the heartbeat first and then the view: what the heartbeat says of all views then holds for this one. One

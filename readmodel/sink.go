@@ -9,48 +9,43 @@ import (
 type sink struct{ *Reader }
 
 func (r sink) Load(head view.Head, entries map[events.Key]Entry) bool {
-	before := r.Snapshot()
+	before := r.delivered()
 	if before != nil && before.epoch == head.Epoch && head.Position < before.position {
 		return false
 	}
-	start := before
-	if start == nil {
-		start = &Snapshot{namespace: r.namespace, log: r.log}
+	again := before != nil
+	if !again {
+		before = newSnapshot(r.Reader)
 	}
-	after := start.replaced(head, entries)
+	after := before.reloaded(head, entries)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if before != nil {
+	if again && r.fromDisk == nil {
 		r.resyncs++
 	}
-	if after.epoch != start.epoch {
-		r.head, r.confirmed = 0, 0 // they counted in another history
-	}
-	r.show(step{before: start, after: after})
+	r.fromDisk = nil
+	r.mu.Unlock()
+	r.deliver(step{before: before, after: after})
 	return true
 }
 
 func (r sink) Apply(cs view.ChangeSet) bool {
-	before := r.Snapshot()
+	before := r.delivered()
 	switch {
-	case before == nil || cs.Epoch != before.epoch || cs.Namespace != before.namespace:
+	case before == nil || cs.Epoch != before.epoch || cs.Namespace != r.namespace:
 		return false
 	case cs.Position <= before.position:
 		return true
-	case cs.Rebuilt || cs.Prev != before.position:
+	case cs.Rebuilt || cs.Prev > max(before.position, r.complete()):
 		return false
 	}
-	after := before.applied(&cs)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.show(step{before: before, after: after, changeSet: &cs})
+	r.deliver(step{before: before, after: before.applied(&cs), changeSet: &cs})
 	return true
 }
 
 func (r sink) Confirm(position, head events.Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.Snapshot() == nil {
+	if r.newest.after == nil {
 		return // there is nothing yet that could be confirmed
 	}
 	r.head = max(r.head, head)
@@ -62,23 +57,17 @@ func (r sink) Confirm(position, head events.Position) {
 	r.settle()
 }
 
-func (r sink) Doubt(why error) {
+func (r sink) Doubt(why error) { r.doubt(why, true) }
+
+// complete is up to where a source has confirmed that nothing is missing. What is shown may have been loaded as of a
+// position at which this view did not change, and so not be at an entry's Prev.
+func (r sink) complete() events.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setStale(why)
-	r.settle()
+	return r.confirmed
 }
 
 func (r sink) Asked() <-chan struct{} { return r.asked }
-
-// show makes a snapshot visible, to everyone and at once. Called with r.mu held.
-func (r *Reader) show(s step) {
-	r.snapshot.Store(s.after)
-	r.wake()
-	for l := range r.listeners {
-		l.add(s)
-	}
-}
 
 // wake lets those who wait look again. Called with r.mu held.
 func (r *Reader) wake() {

@@ -171,3 +171,23 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// A key that is declared after all places are taken is right, and takes none.
+func TestKeyWithoutAPlace(t *testing.T) {
+	r := newReader("n", nil, slog.New(slog.DiscardHandler))
+	defer r.cancel()
+	r.source = silent{}
+	key := Int("a", 0, Range(0, 9))
+	key.id = maxDeclared
+	sink{r}.Load(view.Head{Epoch: "e", Position: 5}, map[events.Key]Entry{"a": {Value: "3"}})
+	if n := key.Get(r); n != 3 {
+		t.Errorf("got %d", n)
+	}
+	sink{r}.Apply(view.ChangeSet{Epoch: "e", Namespace: "n", Position: 6, Prev: 5, Changes: []view.Change{{Key: "a", Entry: &Entry{Value: "10"}}}})
+	if n, meta := key.Lookup(r); n != 0 || meta.Err == nil {
+		t.Errorf("got %d, %v", n, meta.Err)
+	}
+	if len(r.keys.known) != 0 || r.Snapshot().decoded.Load() != emptyTable {
+		t.Error("it takes a place")
+	}
+}

@@ -3,8 +3,9 @@ package readmodel
 import (
 	"cmp"
 	"iter"
-	"log/slog"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/pmap"
@@ -14,18 +15,24 @@ import (
 // Snapshot is an immutable view at one position. Hold it for as long as several reads must agree; it never changes, and
 // shares its memory with the snapshots before and after. A nil Snapshot is empty.
 type Snapshot struct {
-	namespace events.Namespace
-	epoch     string
-	position  events.Position
-	revision  events.Revision
-	items     *pmap.Map[events.Key, *item]
-	log       *slog.Logger // of the reader; told once of a value that a typed key refuses
+	reader   *Reader
+	epoch    string
+	position events.Position
+	revision events.Revision
+	items    *pmap.Map[events.Key, *item]
+	parts    []part                // the managed components that belong to it; see [Managed]
+	decoded  atomic.Pointer[table] // never nil; only grows by keys that the reader did not know
+	replaced atomic.Int64          // when the reader went on to another, as time since it was opened; 0: not yet
 }
 
-// item is an entry with what typed keys have decoded from it. Snapshots share items that did not change.
-type item struct {
-	Entry
-	decoded decodings
+// item is an entry. Snapshots share items that did not change, and what typed keys made of them.
+type item struct{ Entry }
+
+// newSnapshot returns an empty snapshot of what r reads.
+func newSnapshot(r *Reader) *Snapshot {
+	s := &Snapshot{reader: r}
+	s.decoded.Store(emptyTable)
+	return s
 }
 
 // Snapshot returns s itself, so that a typed key reads a snapshot as it reads a reader.
@@ -36,7 +43,7 @@ func (s *Snapshot) Namespace() events.Namespace {
 	if s == nil {
 		return ""
 	}
-	return s.namespace
+	return s.reader.namespace
 }
 
 // Epoch is the identity of the history that Position counts in.
@@ -121,9 +128,9 @@ func (s *Snapshot) entry(key events.Key) *Entry {
 	return &e
 }
 
-// replaced returns a snapshot of a view that was loaded anew. Entries that are as they were keep their items, and with
+// reloaded returns a snapshot of a view that was loaded anew. Entries that are as they were keep their items, and with
 // them what was decoded.
-func (s *Snapshot) replaced(head view.Head, entries map[events.Key]Entry) *Snapshot {
+func (s *Snapshot) reloaded(head view.Head, entries map[events.Key]Entry) *Snapshot {
 	var none *pmap.Map[events.Key, *item]
 	edit := none.Edit()
 	for key, e := range entries {
@@ -150,7 +157,27 @@ func (s *Snapshot) applied(cs *view.ChangeSet) *Snapshot {
 }
 
 func (s *Snapshot) next(epoch string, pos events.Position, rev events.Revision, items *pmap.Map[events.Key, *item]) *Snapshot {
-	return &Snapshot{namespace: s.namespace, epoch: epoch, position: pos, revision: rev, items: items, log: s.log}
+	next := newSnapshot(s.reader)
+	next.epoch, next.position, next.revision, next.items = epoch, pos, rev, items
+	return next
+}
+
+// freshness says what the reader reads from, and for how long s has not been confirmed to be the newest.
+func (s *Snapshot) freshness() (source string, age time.Duration) {
+	st := s.reader.Status()
+	age = st.Age
+	if at := s.replaced.Load(); at > 0 {
+		age = max(age, time.Since(s.reader.opened)-time.Duration(at))
+	}
+	return st.Source, age
+}
+
+// refused returns a copy of the list of values that typed keys have refused.
+func (s *Snapshot) refused() []Refused {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s.decoded.Load().refused)
 }
 
 // difference lists the keys whose entries differ, sorted.

@@ -8,7 +8,8 @@ import (
 )
 
 // Source is where a reader gets its view from: Redis, and whatever can stand in for it. One reader uses a source from
-// one goroutine at a time.
+// one goroutine at a time. A source that confirms less often than once a second has a method Beat() time.Duration that
+// says how often at least: one that is 3 s late is taken to hang.
 type Source interface {
 	// Name is a short word for Status: "redis".
 	Name() string

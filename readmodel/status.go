@@ -12,30 +12,54 @@ import (
 type State string
 
 const (
-	Live  State = "live"  // the source answers and has confirmed that nothing is missing
-	Stale State = "stale" // it does not, or can not: memory is served as it was
+	Live     State = "live"     // the first source has confirmed that nothing is missing
+	Log      State = "log"      // the source of latest events has: as fresh, while the first one can not
+	Stale    State = "stale"    // none can: memory is served as it was
+	Disk     State = "disk"     // none has since the start: the last snapshot on disk is served
+	Defaults State = "defaults" // nor is there one: every key has the default that the program declares
 )
 
-// silence is how long a source may go without confirming before the reader calls itself stale, whatever the source
-// believes. A source confirms about once a second.
+// Fresh says whether a source confirms that nothing is missing.
+func (s State) Fresh() bool { return s == Live || s == Log }
+
+// silence is how long a source may go without confirming before it is taken to hang, whatever it believes.
 const silence = 3 * time.Second
 
-var errSilent = errors.New("the source has not confirmed what is shown")
+// beater is a source that confirms less often than once a second: how often, at least.
+type beater interface{ Beat() time.Duration }
+
+func quietOf(s Source) time.Duration {
+	if b, ok := s.(beater); ok {
+		return b.Beat() + silence
+	}
+	return silence
+}
+
+var (
+	errSilent   = errors.New("the source has not confirmed what is shown")
+	errUntried  = errors.New("no source has answered yet")
+	errNothing  = errors.New("there is nothing to show but the program's defaults")
+	errTooStale = errors.New("what is shown is too old")
+)
 
 // Status says how fresh the reader is.
 type Status struct {
 	Namespace   events.Namespace
 	State       State
-	Source      string // name of the source
+	Source      string // name of the source that confirmed last, else of the first
 	Epoch       string
 	Position    events.Position // shown
 	Revision    events.Revision
 	Head        events.Position // last known end of the log
-	LastContact time.Time       // when the source last confirmed what is shown; zero: never
-	Age         time.Duration   // since LastContact, or since Open; 0 while live
+	LastContact time.Time       // when a source last confirmed what is shown, by this or by a former reader; zero: never
+	Age         time.Duration   // since LastContact, or since Open; 0 while live or log
 	Keys        int
-	Resyncs     int   // times the view had to be loaded anew
-	Err         error // why the reader is not live
+	LeftOut     int       // sensitive values that the snapshot on disk does not have, with Disk
+	Resyncs     int       // times the view had to be loaded anew
+	Rejected    *Rejected // the newest state, if it was vetoed and an older one is shown
+	Vetoes      int       // states that were vetoed
+	Refused     []Refused // values that the program's own declarations refused, sorted by key
+	Err         error     // why the reader is neither live nor log
 }
 
 // Status may be called at any time.
@@ -44,31 +68,58 @@ func (r *Reader) Status() Status {
 	defer r.mu.Unlock()
 	s := r.Snapshot()
 	st := Status{
-		Namespace: r.namespace, State: Live, Source: r.source.Name(),
+		Namespace: r.namespace, State: r.state, Source: r.source.Name(),
 		Epoch: s.Epoch(), Position: s.Position(), Revision: s.Revision(), Keys: s.Len(),
 		Head: max(r.head, s.Position()), LastContact: r.contact, Resyncs: r.resyncs,
+		Rejected: r.rejection(), Vetoes: r.vetoes, Refused: s.refused(),
 	}
 	age := time.Since(r.opened)
 	if !r.contact.IsZero() {
-		age = time.Since(r.contact)
+		age = max(0, time.Since(r.contact))
 	}
 	switch {
 	case r.ctx.Err() != nil:
-		st.State, st.Age, st.Err = Stale, age, ErrClosed
-	case r.state != Live:
-		st.State, st.Age, st.Err = Stale, age, r.trouble
-	case age > silence:
-		st.State, st.Age, st.Err = Stale, age, fmt.Errorf("%w for %s", errSilent, age.Round(100*time.Millisecond))
+		st.State, st.Err = Stale, ErrClosed
+	case !r.state.Fresh():
+		st.State, st.Err = Stale, r.trouble
+	case age > r.quiet:
+		st.State, st.Err = Stale, fmt.Errorf("%w for %s", errSilent, age.Round(100*time.Millisecond))
+	default:
+		return st
+	}
+	st.Age = age
+	if st.Err == nil {
+		st.Err = errUntried
+	}
+	switch {
+	case s == nil:
+		st.State = Defaults
+	case r.fromDisk != nil:
+		st.State, st.LeftOut = Disk, r.fromDisk.Left
 	}
 	return st
 }
 
+// Health returns nil while what is shown is confirmed, or has been within [Config.MaxStale]; else why not.
+func (r *Reader) Health() error {
+	st := r.Status()
+	limit := r.cfg.MaxStale
+	switch {
+	case st.State == Defaults:
+		return fmt.Errorf("%s: %w: %w", st.Namespace, errNothing, st.Err)
+	case !st.State.Fresh() && limit > 0 && st.Age > limit:
+		return fmt.Errorf("%s: %w: confirmed %s ago, at most %s are allowed: %w",
+			st.Namespace, errTooStale, st.Age.Round(time.Millisecond), limit, st.Err)
+	}
+	return nil
+}
+
 // setLive and setStale are called with r.mu held. They log when the state changes, not at every retry.
 func (r *Reader) setLive() {
-	if r.state != Live {
-		r.log.Info("live", "namespace", r.namespace, "source", r.source.Name(), "position", r.Snapshot().Position())
+	if r.state != r.fresh {
+		r.log.Info(string(r.fresh), "namespace", r.namespace, "source", r.source.Name(), "position", r.Snapshot().Position())
 	}
-	r.state, r.trouble, r.contact = Live, nil, time.Now()
+	r.state, r.trouble, r.contact = r.fresh, nil, time.Now()
 }
 
 func (r *Reader) setStale(why error) {

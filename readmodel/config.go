@@ -1,0 +1,103 @@
+package readmodel
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config says where a [Reader] reads from and what it does when that is down. One of Redis, Source, API and Latest is
+// required; give two, so that changes arrive while Redis is down.
+type Config struct {
+	// Redis is where the views are: redis://user:password@host:6379/0 (rediss:// with TLS, unix:///path for a socket);
+	// with &addr=host:port for each further node a cluster, with &master_name=name a primary found through sentinels.
+	Redis string
+	// Source replaces Redis, for tests and other ways to read. The reader closes it.
+	Source Source
+
+	// API is where the latest events come from while Redis is down: http://host:8080.
+	API string
+	// Latest replaces API: the log itself, see package pgsource, or another way to read it. The reader closes it.
+	Latest Source
+
+	// SnapshotDir is a folder in which the reader keeps its last snapshot, in a file of the namespace's name with mode
+	// 0600, written anew at most every few seconds and at Close. Open starts from it when no source answers. Readers of
+	// one namespace may share it. Default: none is kept.
+	SnapshotDir string
+	// SnapshotSensitive also writes values that are marked as sensitive, in plain text. Default: they are left out, and
+	// a program that starts from disk has its own defaults for them.
+	SnapshotSensitive bool
+
+	// Wait is how long Open waits for a source. Default: 2 s if it could go on without (a snapshot is on disk, or
+	// AllowDefaults), else 10 s.
+	Wait time.Duration
+	// RequireFresh makes Open fail unless a source confirms that nothing is missing.
+	RequireFresh bool
+	// AllowDefaults lets Open succeed with nothing at all: each key then has the default that the program declares.
+	AllowDefaults bool
+
+	// MaxStale is for how long what is shown may be unconfirmed before [Reader.Health] fails. Default: for ever; only a
+	// reader that has nothing to show is not healthy.
+	MaxStale time.Duration
+
+	// Keys are the keys that the program reads: their values are decoded before they are shown, from the first on, and
+	// compared with the namespace as Mismatch says, once a source has been reached.
+	Keys []Declared
+	// Mismatch is what to do about keys that the namespace does not know, or knows to be of another kind, when the reader
+	// is opened: those in Keys, and those of a struct at [Bind]. Default: [Warn].
+	Mismatch Mismatch
+	// PrepareTimeout is how long a function given to [Reader.Prepare] may take. Default: 10 s.
+	PrepareTimeout time.Duration
+
+	// App and Instance are how the reader calls itself where a namespace's instances are listed. Default: the program's
+	// name; host, process and some letters, unique. NoReports keeps it from reporting: it then writes nothing to Redis.
+	App, Instance string
+	NoReports     bool
+
+	// Logger gets state changes, never values. Default: slog.Default.
+	Logger *slog.Logger
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return cfg
+}
+
+// patience is how long Open waits.
+func (cfg Config) patience(onDisk bool) time.Duration {
+	switch {
+	case cfg.Wait > 0:
+		return cfg.Wait
+	case !cfg.RequireFresh && (onDisk || cfg.AllowDefaults):
+		return 2 * time.Second
+	}
+	return 10 * time.Second
+}
+
+// sources are those to read from, in order.
+func (cfg Config) sources() ([]Source, error) {
+	first, latest := cfg.Source, cfg.Latest
+	var err error
+	if first == nil && cfg.Redis != "" {
+		if first, err = newRedisSource(cfg.Redis, cfg.Logger); err != nil {
+			return nil, err
+		}
+	}
+	if latest == nil && cfg.API != "" {
+		if latest, err = newAPISource(cfg.API); err != nil {
+			return nil, err
+		}
+	}
+	var all []Source
+	for _, s := range []Source{first, latest} {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	if all == nil {
+		return nil, errors.New("neither Config.Redis nor Config.Source, Config.API or Config.Latest is given: there is nothing to read from")
+	}
+	return all, nil
+}
