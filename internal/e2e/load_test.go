@@ -83,6 +83,7 @@ type load struct {
 	t      *testing.T
 	apis   []*process
 	spaces []events.Namespace
+	pace   time.Duration // of each client, between change sets
 	ending atomic.Bool
 	wg     sync.WaitGroup
 	value  atomic.Int64
@@ -93,7 +94,12 @@ type load struct {
 }
 
 func startLoad(t *testing.T, clients int, apis []*process, spaces ...events.Namespace) *load {
-	l := &load{t: t, apis: apis, spaces: spaces}
+	return startLoadAt(t, 0, clients, apis, spaces...)
+}
+
+// startLoadAt is startLoad with a pause between the change sets of each client.
+func startLoadAt(t *testing.T, pace time.Duration, clients int, apis []*process, spaces ...events.Namespace) *load {
+	l := &load{t: t, pace: pace, apis: apis, spaces: spaces}
 	for c := range clients {
 		l.wg.Go(func() { l.client(c) })
 	}
@@ -107,6 +113,9 @@ func (l *load) client(c int) {
 		ns := l.spaces[(c+i)%len(l.spaces)]
 		body := fmt.Sprintf(`{"reason":"load","commands":[{"do":"set","key":"left.%d","value":%d},{"do":"set","key":"right.%d","value":%d}]}`, pair, v, pair, v)
 		l.postUntilAnswered(c+i, ns, fmt.Sprintf("load-%d", v), body)
+		if l.pace > 0 {
+			<-time.After(l.pace)
+		}
 	}
 }
 

@@ -33,9 +33,16 @@ type watcher struct {
 // watch opens a reader that is looked at from position from on.
 func watch(t *testing.T, redisURL string, ns events.Namespace, from events.Position) *watcher {
 	t.Helper()
+	return watchBy(t, readmodel.Config{Redis: redisURL}, ns, from, 200*time.Microsecond)
+}
+
+// watchBy is watch with a look every so often.
+func watchBy(t *testing.T, cfg readmodel.Config, ns events.Namespace, from events.Position, every time.Duration) *watcher {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	r, err := readmodel.Open(ctx, string(ns), readmodel.Config{Redis: redisURL, Logger: slog.New(slog.DiscardHandler)})
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	r, err := readmodel.Open(ctx, string(ns), cfg)
 	if err != nil {
 		t.Fatalf("open reader of %s: %v", ns, err)
 	}
@@ -43,7 +50,7 @@ func watch(t *testing.T, redisURL string, ns events.Namespace, from events.Posit
 		t.Fatalf("reader of %s waits for position %d, is %+v: %v", ns, from, r.Status(), err)
 	}
 	w := &watcher{Reader: r, ns: ns, done: make(chan struct{})}
-	w.wg.Go(w.look)
+	w.wg.Go(func() { w.look(every) })
 	t.Cleanup(func() { w.end(t) })
 	return w
 }
@@ -68,8 +75,8 @@ func (w *watcher) end(t *testing.T) {
 	}
 }
 
-func (w *watcher) look() {
-	tick := time.NewTicker(200 * time.Microsecond)
+func (w *watcher) look(every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	last := w.Snapshot()
 	for {
@@ -96,13 +103,21 @@ func (w *watcher) fail(err error) {
 	w.err = errors.Join(w.err, err)
 }
 
+// pairKeys are the names of the pairs' keys.
+var pairKeys = func() (keys [pairs][2]string) {
+	for n := range keys {
+		keys[n] = [2]string{fmt.Sprintf("left.%d", n), fmt.Sprintf("right.%d", n)}
+	}
+	return keys
+}()
+
 func consistent(last, s *readmodel.Snapshot) error {
 	if s.Epoch() == last.Epoch() && s.Position() < last.Position() {
 		return fmt.Errorf("went back from position %d to %d", last.Position(), s.Position())
 	}
-	for n := range pairs {
-		left, okLeft := s.Get(fmt.Sprintf("left.%d", n))
-		right, okRight := s.Get(fmt.Sprintf("right.%d", n))
+	for n, pair := range pairKeys {
+		left, okLeft := s.Get(pair[0])
+		right, okRight := s.Get(pair[1])
 		if !okLeft || !okRight {
 			return fmt.Errorf("a key of pair %d vanished at position %d", n, s.Position())
 		}
