@@ -58,7 +58,7 @@ type bench struct {
 	value    atomic.Int64 // every value posted is a new one
 }
 
-var parts = []string{"commands", "http", "seen", "reader"}
+var parts = []string{"commands", "http", "seen", "reader", "keys", "readers", "watchers"}
 
 func measure(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -91,7 +91,8 @@ func measure(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { b.etcd.Close(); err = errors.Join(err, b.system.Close()) }()
 	measurements := map[string]func(context.Context) error{
-		"commands": b.measureCommands, "http": b.measureHTTP, "seen": b.measureSeen, "reader": b.measureReader,
+		"commands": b.measureCommands, "http": b.measureHTTP, "seen": b.measureSeen, "reader": b.measureReader, "keys": b.measureKeys,
+		"readers": b.measureReaders, "watchers": b.measureWatchers,
 	}
 	for _, p := range chosen {
 		if err = measurements[p](ctx); err != nil {
