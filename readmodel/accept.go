@@ -59,7 +59,7 @@ const prepareTime = 10 * time.Second
 //
 // stop ends it; a state that was vetoed is then tried again.
 func (r *Reader) Prepare(fn func(context.Context, Change) error) (stop func()) {
-	h := newHook(r.prepareTimeout, func(ctx context.Context, c Change) (prepared, error) { return prepared{}, fn(ctx, c) })
+	h := newHook(r.cfg.PrepareTimeout, func(ctx context.Context, c Change) (prepared, error) { return prepared{}, fn(ctx, c) })
 	r.hook(h)
 	return func() { r.unhook(h) }
 }
@@ -74,16 +74,14 @@ func (r *Reader) Retry() {
 	}
 }
 
-// acceptance is the part of a reader that decides what is shown of what the source has delivered. Without hooks that is
+// acceptance is the part of a reader that decides what is shown of what its sources have delivered. Without hooks that is
 // all, at once. With them, one goroutine tries the newest state, again and again, as long as there is one to try: only
 // it shows anything then.
 type acceptance struct {
-	prepareTimeout time.Duration
-
 	trying sync.Mutex // held while a state is tried; taken before Reader.mu
 
 	// The rest is guarded by Reader.mu.
-	newest    step // the last that the source has delivered: shown, or to be tried, or vetoed
+	newest    step // the last that the sources have delivered: shown, or to be tried, or vetoed
 	hooks     []*hook
 	accepting bool            // from the first hook on
 	wakeup    chan struct{}   // something is to be tried
@@ -93,14 +91,7 @@ type acceptance struct {
 	vetoes    int
 }
 
-// delivered is the snapshot that the source has brought, shown or not.
-func (r *Reader) delivered() *Snapshot {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.newest.after
-}
-
-// deliver takes a step from what the source has brought before.
+// deliver takes a step from what the sources have brought before.
 func (r *Reader) deliver(s step) {
 	r.mu.Lock()
 	held := r.accepting && r.Snapshot() != nil
@@ -126,16 +117,16 @@ func (r *Reader) deliver(s step) {
 // enqueue leaves a step to the goroutine that tries. Called with r.mu held.
 func (r *Reader) enqueue(s step) {
 	if r.newest.after == r.Snapshot() {
-		r.reached = max(r.Snapshot().position, r.confirmed)
+		r.reached = max(r.Snapshot().position, r.said.confirmed)
 	}
 	r.advance(s)
 	r.due()
 }
 
-// advance notes what the source has delivered. Called with r.mu held.
+// advance notes what the sources have delivered. Called with r.mu held.
 func (r *Reader) advance(s step) {
 	if s.before.epoch != s.after.epoch {
-		r.head, r.confirmed = 0, 0 // they counted in another history
+		r.said = r.said.elsewhere()
 	}
 	r.newest = s
 }
@@ -166,10 +157,10 @@ func (r *Reader) progress(pos events.Position) (events.Position, *VetoError, <-c
 	}
 	shown, newest := r.Snapshot(), r.newest.after
 	if shown == newest {
-		return max(shown.Position(), r.confirmed), nil, r.moved
+		return max(shown.Position(), r.said.confirmed), nil, r.moved
 	}
 	reached := max(shown.Position(), r.reached)
-	if r.vetoed == newest && max(newest.position, r.confirmed) >= pos {
+	if r.vetoed == newest && max(newest.position, r.said.confirmed) >= pos {
 		return reached, r.veto, r.moved
 	}
 	return reached, nil, r.moved
@@ -182,15 +173,6 @@ func (r *Reader) rejection() *Rejected {
 	}
 	rejected := r.veto.Rejected
 	return &rejected
-}
-
-// configure sets what Config says of keys and changes. The reader is not in use yet.
-func (r *Reader) configure(cfg Config) {
-	r.keys = newKeys(cfg.Logger, cfg.Keys)
-	r.mismatch, r.prepareTimeout = cfg.Mismatch, cfg.PrepareTimeout
-	if r.prepareTimeout <= 0 {
-		r.prepareTimeout = prepareTime
-	}
 }
 
 // hook adds h, and starts the goroutine that tries when it is the first.

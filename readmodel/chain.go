@@ -13,14 +13,18 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
-// chain keeps a reader following, whichever of its sources are down. The first source is always tried. Each other runs
+// chain keeps readers following, whichever of their sources are down. The first source is always tried. Each other runs
 // only while none before it is live, and ends when one is: until then both deliver, and what comes second is skipped, so
 // that to change the source loses nothing, repeats nothing and never goes back.
 type chain struct {
-	reader *Reader
-	links  []*link
+	links   []*link
+	asked   chan struct{}   // see Sink.Asked
+	ctx     context.Context // ends when the last reader leaves
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
-	mu      sync.Mutex // one source at a time delivers; guards the links' state
+	mu      sync.Mutex // one source at a time delivers; guards what is below and the links' state
+	feed    feed
 	changed chan struct{}
 }
 
@@ -45,42 +49,70 @@ const (
 	maxTakeOver = 500 * time.Millisecond
 )
 
-func newChain(r *Reader, sources ...Source) *chain {
-	c := &chain{reader: r, changed: make(chan struct{})}
+func newChain(ns events.Namespace, sources ...Source) *chain {
+	c := &chain{asked: make(chan struct{}, 1), feed: newFeed(ns, sources[0]), changed: make(chan struct{})}
 	for n, s := range sources {
 		c.links = append(c.links, &link{chain: c, n: n, source: s, asked: make(chan struct{}, 1)})
 	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// run returns when ctx ends and no source runs any more.
-func (c *chain) run(ctx context.Context) {
-	var running sync.WaitGroup
-	for _, l := range c.links {
-		running.Go(func() { l.run(ctx) })
+// join has r fed as well. It fails with [ErrClosed] when the last of the chain's readers has left.
+func (c *chain) join(r *Reader) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return ErrClosed
 	}
+	r.chain = c
+	c.feed.join(r)
+	return nil
+}
+
+// leave ends what join began. The last who leaves closes the sources, and waits until none runs any more.
+func (c *chain) leave(r *Reader) error {
+	c.mu.Lock()
+	delete(c.feed.readers, r)
+	last := len(c.feed.readers) == 0
+	if last {
+		c.cancel()
+	}
+	c.mu.Unlock()
+	if !last {
+		return nil
+	}
+	var errs []error
+	for _, l := range c.links {
+		errs = append(errs, l.source.Close())
+	}
+	c.running.Wait()
+	return errors.Join(errs...)
+}
+
+// start starts the sources. They run until the last reader leaves.
+func (c *chain) start() {
+	for _, l := range c.links {
+		c.running.Go(func() { l.run(c.ctx) })
+	}
+	c.running.Go(c.ask)
+}
+
+// ask passes on to all sources that somebody waits.
+func (c *chain) ask() {
 	for {
 		select {
-		case <-c.reader.asked:
+		case <-c.asked:
 			for _, l := range c.links {
 				select {
 				case l.asked <- struct{}{}:
 				default:
 				}
 			}
-		case <-ctx.Done():
-			running.Wait()
+		case <-c.ctx.Done():
 			return
 		}
 	}
-}
-
-func (c *chain) close() error {
-	var errs []error
-	for _, l := range c.links {
-		errs = append(errs, l.source.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // run keeps the source following for as long as it is needed.
@@ -136,8 +168,9 @@ func (l *link) session(ctx context.Context, end context.CancelFunc) (worked, nee
 		end()
 	}
 	l.end = end
+	ns, have := c.feed.namespace, c.feed.have()
 	c.mu.Unlock()
-	err := l.source.Follow(ctx, c.reader.namespace, c.reader.have(), l)
+	err := l.source.Follow(ctx, ns, have, l)
 	if err == nil {
 		err = fmt.Errorf("%s has stopped to follow", l.source.Name())
 	}
@@ -145,7 +178,7 @@ func (l *link) session(ctx context.Context, end context.CancelFunc) (worked, nee
 	defer c.mu.Unlock()
 	l.end = nil
 	worked, needed = l.live, !c.liveBefore(l.n)
-	if !needed || c.reader.ctx.Err() != nil {
+	if !needed || c.ctx.Err() != nil {
 		err = nil
 	}
 	l.down(err)
@@ -175,7 +208,7 @@ func (l *link) down(why error) {
 	l.trouble = why
 	if why != nil && !c.liveBefore(len(c.links)) {
 		err, tried := c.troubles()
-		c.reader.doubt(err, tried)
+		c.feed.doubt(err, tried)
 	}
 }
 
@@ -216,27 +249,27 @@ func (l *link) Load(head view.Head, entries map[events.Key]Entry) bool {
 	c := l.chain
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reader.delivered().Epoch() != head.Epoch {
+	if c.feed.content.epoch != head.Epoch {
 		for _, other := range c.links {
 			if other != l && other.live {
 				return false
 			}
 		}
 	}
-	return sink{c.reader}.Load(head, entries)
+	return c.feed.load(head, entries)
 }
 
 func (l *link) Apply(cs view.ChangeSet) bool {
 	l.chain.mu.Lock()
 	defer l.chain.mu.Unlock()
-	return sink{l.chain.reader}.Apply(cs)
+	return l.chain.feed.apply(cs)
 }
 
 func (l *link) Confirm(position, head events.Position) {
 	c := l.chain
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reader.ctx.Err() != nil || c.reader.have().Epoch == "" {
+	if c.ctx.Err() != nil || c.feed.have().Epoch == "" {
 		return // there is nothing from a source yet that could be confirmed
 	}
 	if c.liveBefore(l.n) {
@@ -252,13 +285,12 @@ func (l *link) Confirm(position, head events.Position) {
 			}
 		}
 	}
-	state, quiet := Live, quietOf(l.source)
+	state := Live
 	if l.n > 0 {
 		state = Log
 	}
-	l.expect(quiet)
-	c.reader.via(l.source, state, quiet)
-	sink{c.reader}.Confirm(position, head)
+	l.expect(quietOf(l.source))
+	c.feed.confirm(l.source, state, position, head)
 }
 
 // expect makes the source doubtful when it has not confirmed again within quiet. Called with c.mu held.

@@ -75,13 +75,26 @@ func (p *puppet) rests(t *testing.T) {
 func puppets(t *testing.T, test func(t *testing.T, r *Reader, redis, api *puppet)) {
 	synctest.Test(t, func(t *testing.T) {
 		redis, api := newPuppet("redis"), newPuppet("api")
-		r := newReader("n", redis, slog.New(slog.DiscardHandler))
-		following := newChain(r, redis, api)
-		r.closeSources = following.close
-		r.following.Go(func() { following.run(r.ctx) })
+		r := openOn(t, redis, api)
 		defer r.Close()
 		test(t, r, redis, api)
 	})
+}
+
+// openOn returns a reader that follows sources.
+func openOn(t *testing.T, sources ...Source) *Reader {
+	t.Helper()
+	r := quietReader("n")
+	c := newChain("n", sources...)
+	if err := c.join(r); err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	return r
+}
+
+func quietReader(ns events.Namespace) *Reader {
+	return newReader(ns, Config{Logger: slog.New(slog.DiscardHandler), NoReports: true}.withDefaults())
 }
 
 // setTo is the change set at pos that gives "a" the value of its position.
@@ -276,14 +289,10 @@ func TestAskedReachesEverySource(t *testing.T) {
 func TestManyReadersDoNotStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const readers = 500
-		quiet := slog.New(slog.DiscardHandler)
 		redis, api := newPuppet("redis"), newPuppet("api")
 		var live []*session
 		for range readers {
-			r := newReader("n", redis, quiet)
-			following := newChain(r, redis, api)
-			r.closeSources = following.close
-			r.following.Go(func() { following.run(r.ctx) })
+			r := openOn(t, redis, api)
 			defer r.Close()
 			s := redis.next(t)
 			load(s, "e", 1)

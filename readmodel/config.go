@@ -62,6 +62,9 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.PrepareTimeout <= 0 {
+		cfg.PrepareTimeout = prepareTime
+	}
 	return cfg
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -99,37 +100,33 @@ func checksum(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (r *Reader) diskPath() string {
-	return filepath.Join(r.cfg.SnapshotDir, string(r.namespace)+diskSuffix)
+func diskPath(dir string, ns events.Namespace) string {
+	return filepath.Join(dir, string(ns)+diskSuffix)
 }
 
-// restore shows what is on disk, if it is whole, and says whether it did. Sources replace it; it keeps them from going
-// back behind it.
-func (r *Reader) restore() bool {
-	if r.cfg.SnapshotDir == "" {
-		return false
+// restore delivers what is on disk, if it is whole. Sources replace it; it keeps them from going back behind it.
+func (f *feed) restore(dir string, log *slog.Logger) {
+	if dir == "" {
+		return
 	}
-	path := r.diskPath()
+	path := diskPath(dir, f.namespace)
 	file, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false
+		return
 	}
 	var d diskSnapshot
 	var entries map[events.Key]Entry
 	if err == nil {
-		d, entries, err = decodeDisk(file, r.namespace)
+		d, entries, err = decodeDisk(file, f.namespace)
 	}
 	if err != nil {
-		r.log.Warn("snapshot on disk ignored", "namespace", r.namespace, "path", path, "error", err)
-		return false
+		log.Warn("snapshot on disk ignored", "namespace", f.namespace, "path", path, "error", err)
+		return
 	}
-	none := newSnapshot(r)
-	head := view.Head{Epoch: d.Epoch, Position: d.Position, Revision: d.Revision, Keys: len(entries)}
-	r.deliver(step{before: none, after: none.reloaded(head, entries)})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.fromDisk, r.contact = &d, d.Confirmed
-	return true
+	restored := content{}.reloaded(view.Head{Epoch: d.Epoch, Position: d.Position, Revision: d.Revision}, entries)
+	restored.disk = &d
+	f.said.contact = d.Confirmed
+	f.deliver(restored, nil)
 }
 
 // keepOnDisk writes what is shown to disk, at most once in saveEvery, and at Close.
@@ -169,10 +166,10 @@ func (r *Reader) keepOnDisk() {
 func (r *Reader) worthSaving() (*Snapshot, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fromDisk != nil {
+	if r.newest.after.onDisk() {
 		return nil, time.Time{}
 	}
-	return r.Snapshot(), r.contact
+	return r.Snapshot(), r.said.contact
 }
 
 // save writes the file so that it is there whole or not at all, whatever ends the machine.
@@ -193,7 +190,7 @@ func (r *Reader) save(s *Snapshot, confirmed time.Time) error {
 		err = temp.Sync()
 	}
 	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), r.diskPath())
+		err = os.Rename(temp.Name(), diskPath(r.cfg.SnapshotDir, r.namespace))
 	}
 	if err != nil {
 		os.Remove(temp.Name())

@@ -3,7 +3,6 @@ package readmodel
 import (
 	"bytes"
 	"flag"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -31,7 +30,7 @@ var (
 )
 
 func diskSample() *Snapshot {
-	return newSnapshot(newReader("payments.prod", newPuppet("redis"), slog.New(slog.DiscardHandler))).reloaded(diskHead, diskEntries)
+	return newSnapshot(quietReader("payments.prod"), content{}.reloaded(diskHead, diskEntries))
 }
 
 func TestDiskGolden(t *testing.T) {
@@ -122,13 +121,14 @@ func FuzzDecodeDisk(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := diskSample().reloaded(view.Head{Epoch: d.Epoch, Position: d.Position, Revision: d.Revision}, entries)
+		again := content{}.reloaded(view.Head{Epoch: d.Epoch, Position: d.Position, Revision: d.Revision}, entries)
+		s := newSnapshot(quietReader(d.Namespace), again)
 		file, err := encodeDisk(s, d.Confirmed, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, again, err := decodeDisk(file, "payments.prod")
-		if diff := cmp.Diff(entries, again); err != nil || diff != "" {
+		_, read, err := decodeDisk(file, "payments.prod")
+		if diff := cmp.Diff(entries, read); err != nil || diff != "" {
 			t.Fatalf("%v: %s", err, diff)
 		}
 	})
@@ -137,23 +137,26 @@ func FuzzDecodeDisk(f *testing.F) {
 // A file is there whole or as it was before, and only its owner may read it.
 func TestDiskWriting(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "on demand")
-	r := newReader("payments.prod", newPuppet("redis"), slog.New(slog.DiscardHandler))
+	f, r := newFeed("payments.prod", silent{}), quietReader("payments.prod")
 	defer r.cancel()
-	r.cfg = Config{SnapshotDir: dir}
+	r.cfg.SnapshotDir = dir
+	path := diskPath(dir, "payments.prod")
 	if err := r.save(diskSample(), diskTime); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(r.diskPath())
+	info, err := os.Stat(path)
 	if err != nil || info.Mode() != 0o600 {
 		t.Fatalf("got %v, %v, want mode 0600", info.Mode(), err)
 	}
-	if !r.restore() || r.Snapshot().Len() != 3 || r.Status().LeftOut != 1 || !r.Status().LastContact.Equal(diskTime) {
+	f.restore(dir, r.log)
+	f.join(r)
+	if r.Snapshot().Len() != 3 || r.Status().LeftOut != 1 || !r.Status().LastContact.Equal(diskTime) {
 		t.Errorf("restored %+v", r.Status())
 	}
-	if err := os.Rename(r.diskPath(), r.diskPath()+"-aside"); err != nil {
+	if err := os.Rename(path, path+"-aside"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(r.diskPath(), 0o700); err != nil { // nothing can be put in its place
+	if err := os.Mkdir(path, 0o700); err != nil { // nothing can be put in its place
 		t.Fatal(err)
 	}
 	if err := r.save(diskSample(), diskTime); err == nil {

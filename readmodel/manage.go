@@ -55,7 +55,7 @@ const grace = time.Minute
 // Manage returns the error of the first building. It must not be called from a function that prepares a change.
 func Manage[C any](r *Reader, build func(ctx context.Context, s *Snapshot, old C) (C, error), end func(C), cfg ManageConfig) (*Managed[C], error) {
 	if cfg.Timeout <= 0 {
-		cfg.Timeout = r.prepareTimeout
+		cfg.Timeout = r.cfg.PrepareTimeout
 	}
 	if cfg.Grace <= 0 {
 		cfg.Grace = grace

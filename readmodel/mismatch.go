@@ -36,7 +36,7 @@ var takes = map[events.Kind][]events.Kind{
 // that has no entry is defined without a default and was never set, or not defined at all.
 func (r *Reader) compare(declared []Declared) error {
 	s := r.Snapshot()
-	if r.mismatch == Ignore || s.Epoch() == "" {
+	if r.cfg.Mismatch == Ignore || s.Epoch() == "" {
 		return nil
 	}
 	var wrong []error
@@ -53,7 +53,7 @@ func (r *Reader) compare(declared []Declared) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	if r.mismatch == Refuse {
+	if r.cfg.Mismatch == Refuse {
 		return fmt.Errorf("%w: %w", ErrMismatch, errors.Join(wrong...))
 	}
 	for _, err := range wrong {

@@ -31,24 +31,14 @@ type Reader struct {
 	following sync.WaitGroup
 	close     func() error
 
-	closeSources func() error
-
 	snapshot atomic.Pointer[Snapshot] // shown
 	keys     *keys
-	mismatch Mismatch
-	asked    chan struct{} // see Sink.Asked
-	ready    chan struct{} // closed when there is a snapshot and its state is known
+	chain    *chain               // of sources
+	report   func() view.Instance // nil: the reader does not report
+	ready    chan struct{}        // closed when there is a snapshot and its state is known
 
-	mu        sync.Mutex    // guards what is below, and that snapshot, head and listeners move together
-	source    Source        // that confirmed last; before that, the first
-	fresh     State         // what its confirmation makes the reader
-	quiet     time.Duration // how long it may say nothing
-	state     State         // empty: not known yet
-	trouble   error
-	fromDisk  *diskSnapshot // what is shown as long as no source has loaded anything
-	contact   time.Time
-	head      events.Position // last known end of the log
-	confirmed events.Position // nothing up to here is missing
+	mu        sync.Mutex // guards what is below, and that snapshot and listeners move together
+	said      word
 	resyncs   int
 	moved     chan struct{} // closed when more is shown or confirmed; nil: nobody waits
 	listeners map[*listener]struct{}
@@ -66,25 +56,14 @@ func Open(ctx context.Context, ns string, cfg Config) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	cfg = cfg.withDefaults()
-	sources, err := cfg.sources()
-	if err != nil {
+	r := newReader(namespace, cfg.withDefaults())
+	if err := r.follow(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", namespace, err)
 	}
-	r := newReader(namespace, sources[0], cfg.Logger)
-	r.cfg = cfg
-	r.configure(cfg)
-	following := newChain(r, sources...)
-	r.closeSources = following.close
-	if redis, ok := sources[0].(*redisSource); ok && !cfg.NoReports {
-		redis.reports.self = r.identify()
-	}
-	onDisk := r.restore()
-	r.following.Go(func() { following.run(r.ctx) })
-	if cfg.SnapshotDir != "" {
+	if r.cfg.SnapshotDir != "" {
 		r.following.Go(r.keepOnDisk)
 	}
-	waiting, cancel := context.WithTimeout(ctx, cfg.patience(onDisk))
+	waiting, cancel := context.WithTimeout(ctx, r.cfg.patience(r.Snapshot().onDisk()))
 	defer cancel()
 	select {
 	case <-r.ready:
@@ -111,24 +90,41 @@ func (r *Reader) mayStart() bool {
 	return !r.cfg.RequireFresh && (r.Snapshot() != nil || r.cfg.AllowDefaults)
 }
 
-func newReader(ns events.Namespace, source Source, log *slog.Logger) *Reader {
+func newReader(ns events.Namespace, cfg Config) *Reader {
 	r := &Reader{
-		namespace: ns, source: source, fresh: Live, quiet: silence, log: log, opened: time.Now(),
-		asked: make(chan struct{}, 1), ready: make(chan struct{}), listeners: map[*listener]struct{}{},
+		namespace: ns, cfg: cfg, log: cfg.Logger, opened: time.Now(),
+		keys: newKeys(cfg.Logger, cfg.Keys), ready: make(chan struct{}), listeners: map[*listener]struct{}{},
 	}
-	r.configure(Config{Logger: log})
+	if !cfg.NoReports {
+		r.report = r.identify()
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.close = sync.OnceValue(func() error {
 		r.cancel()
-		err := r.closeSources()
+		err := r.chain.leave(r)
 		r.following.Wait()
 		return err
 	})
 	return r
 }
 
+// follow has the reader follow its sources.
+func (r *Reader) follow() error {
+	sources, err := r.cfg.sources()
+	if err != nil {
+		return err
+	}
+	c := newChain(r.namespace, sources...)
+	if redis, ok := sources[0].(*redisSource); ok {
+		redis.reports.instances = c.instances
+	}
+	c.feed.restore(r.cfg.SnapshotDir, r.log)
+	defer c.start()
+	return c.join(r)
+}
+
 // Close ends following and waits for it, closes the sources, writes the last snapshot to disk where that is asked for, and
-// wakes whoever waits. Reads go on answering from the last snapshot. It may be called more than once.
+// wakes whoever waits. Reads go on answering from the last snapshot. It may be called more than once. Its error is that of closing the sources.
 func (r *Reader) Close() error { return r.close() }
 
 // Snapshot returns the newest snapshot. It is one atomic load.
@@ -178,7 +174,7 @@ func (r *Reader) WaitFor(ctx context.Context, pos events.Position) error {
 			return fmt.Errorf("wait for position %d, at %d: %w", pos, shown, veto)
 		}
 		select {
-		case r.asked <- struct{}{}:
+		case r.chain.asked <- struct{}{}:
 		default:
 		}
 		if again == nil {
@@ -193,33 +189,5 @@ func (r *Reader) WaitFor(ctx context.Context, pos events.Position) error {
 		case <-r.ctx.Done():
 			return fmt.Errorf("wait for position %d, at %d: %w", pos, shown, ErrClosed)
 		}
-	}
-}
-
-// have is what a source goes on from, shown or not. What is on disk does not count: it may be without its sensitive values.
-func (r *Reader) have() view.Head {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.newest.after
-	if r.fromDisk != nil {
-		return view.Head{}
-	}
-	return view.Head{Epoch: s.Epoch(), Position: s.Position(), Revision: s.Revision(), Keys: s.Len()}
-}
-
-// via notes which source confirms what is shown.
-func (r *Reader) via(source Source, fresh State, quiet time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.source, r.fresh, r.quiet = source, fresh, quiet
-}
-
-// doubt notes that no source confirms what is shown. Tried: each of them was asked.
-func (r *Reader) doubt(why error, tried bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.setStale(why)
-	if tried && r.fromDisk == nil && !r.cfg.RequireFresh {
-		r.settle()
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,27 +25,51 @@ const (
 	reportLife  = 4 * reportEvery // without another, the instance is gone
 )
 
-// reports say in Redis who a reader is and how it does. They go over the connection that looks at the view, after a look
+// reports say in Redis who readers are and how they do. They go over the connection that looks at the view, after a look
 // and apart from it: one that fails or hangs holds up nothing.
 type reports struct {
-	self func() view.Instance // nil: the reader does not report
-	log  *slog.Logger
-	due  atomic.Int64 // Unix nanoseconds
-	said atomic.Bool  // that reports fail
+	instances func() []view.Instance // those to report
+	log       *slog.Logger
+	due       atomic.Int64 // Unix nanoseconds
+	said      atomic.Bool  // that reports fail
 }
 
 // send reports if it is time to.
 func (p *reports) send(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace) {
 	due, now := p.due.Load(), time.Now()
-	if p.self == nil || now.UnixNano() < due || !p.due.CompareAndSwap(due, now.Add(reportEvery).UnixNano()) {
+	if now.UnixNano() < due || !p.due.CompareAndSwap(due, now.Add(reportEvery).UnixNano()) {
 		return
 	}
+	for _, in := range p.instances() {
+		if !p.report(ctx, rdb, ns, in) {
+			return
+		}
+	}
+}
+
+// report returns false when Redis has not answered.
+func (p *reports) report(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, in view.Instance) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	err := view.ReportInstance(ctx, rdb, ns, p.self(), reportLife)
+	err := view.ReportInstance(ctx, rdb, ns, in, reportLife)
 	if err != nil && ctx.Err() == nil && !p.said.Swap(true) {
-		p.log.Warn("this instance can not report itself; it reads all the same", "namespace", ns, "error", err)
+		p.log.Warn("this instance can not report itself; it reads all the same", "namespace", ns, "instance", in.Instance, "error", err)
 	}
+	return ctx.Err() == nil
+}
+
+// instances are what the chain's readers say of themselves, but for those that do not report.
+func (c *chain) instances() []view.Instance {
+	c.mu.Lock()
+	readers := slices.Collect(maps.Keys(c.feed.readers))
+	c.mu.Unlock()
+	var all []view.Instance
+	for _, r := range readers {
+		if r.report != nil {
+			all = append(all, r.report())
+		}
+	}
+	return all
 }
 
 // identify returns what the reader says of itself at any time.

@@ -15,22 +15,28 @@ import (
 // Snapshot is an immutable view at one position. Hold it for as long as several reads must agree; it never changes, and
 // shares its memory with the snapshots before and after. A nil Snapshot is empty.
 type Snapshot struct {
-	reader   *Reader
-	epoch    string
-	position events.Position
-	revision events.Revision
-	items    *pmap.Map[events.Key, *item]
+	reader *Reader
+	content
 	parts    []part                // the managed components that belong to it; see [Managed]
 	decoded  atomic.Pointer[table] // never nil; only grows by keys that the reader did not know
 	replaced atomic.Int64          // when the reader went on to another, as time since it was opened; 0: not yet
 }
 
+// content is a view at one position, as a source delivered it. It never changes: readers that share a source share it.
+type content struct {
+	epoch    string // "": there is nothing yet
+	position events.Position
+	revision events.Revision
+	items    *pmap.Map[events.Key, *item]
+	disk     *diskSnapshot // the file that it is from; nil: a source
+}
+
 // item is an entry. Snapshots share items that did not change, and what typed keys made of them.
 type item struct{ Entry }
 
-// newSnapshot returns an empty snapshot of what r reads.
-func newSnapshot(r *Reader) *Snapshot {
-	s := &Snapshot{reader: r}
+// newSnapshot returns the snapshot that r makes of c.
+func newSnapshot(r *Reader, c content) *Snapshot {
+	s := &Snapshot{reader: r, content: c}
 	s.decoded.Store(emptyTable)
 	return s
 }
@@ -128,38 +134,35 @@ func (s *Snapshot) entry(key events.Key) *Entry {
 	return &e
 }
 
-// reloaded returns a snapshot of a view that was loaded anew. Entries that are as they were keep their items, and with
-// them what was decoded.
-func (s *Snapshot) reloaded(head view.Head, entries map[events.Key]Entry) *Snapshot {
+// onDisk says whether s is what a file held, and not from a source.
+func (s *Snapshot) onDisk() bool { return s != nil && s.disk != nil }
+
+// reloaded returns a view that was loaded anew. Entries that are as they were keep their items, and with them what was
+// decoded.
+func (c content) reloaded(head view.Head, entries map[events.Key]Entry) content {
 	var none *pmap.Map[events.Key, *item]
 	edit := none.Edit()
 	for key, e := range entries {
-		it := s.item(key)
-		if it == nil || it.Entry != e {
+		it, ok := c.items.Get(key)
+		if !ok || it.Entry != e {
 			it = &item{Entry: e}
 		}
 		edit.Set(key, it)
 	}
-	return s.next(head.Epoch, head.Position, head.Revision, edit.Map())
+	return content{epoch: head.Epoch, position: head.Position, revision: head.Revision, items: edit.Map()}
 }
 
-// applied returns the snapshot after cs.
-func (s *Snapshot) applied(cs *view.ChangeSet) *Snapshot {
-	edit := s.items.Edit()
-	for _, c := range cs.Changes {
-		if c.Entry == nil {
-			edit.Delete(c.Key)
+// applied returns the view after cs.
+func (c content) applied(cs *view.ChangeSet) content {
+	edit := c.items.Edit()
+	for _, ch := range cs.Changes {
+		if ch.Entry == nil {
+			edit.Delete(ch.Key)
 		} else {
-			edit.Set(c.Key, &item{Entry: *c.Entry})
+			edit.Set(ch.Key, &item{Entry: *ch.Entry})
 		}
 	}
-	return s.next(cs.Epoch, cs.Position, cs.Revision, edit.Map())
-}
-
-func (s *Snapshot) next(epoch string, pos events.Position, rev events.Revision, items *pmap.Map[events.Key, *item]) *Snapshot {
-	next := newSnapshot(s.reader)
-	next.epoch, next.position, next.revision, next.items = epoch, pos, rev, items
-	return next
+	return content{epoch: cs.Epoch, position: cs.Position, revision: cs.Revision, items: edit.Map()}
 }
 
 // freshness says what the reader reads from, and for how long s has not been confirmed to be the newest.

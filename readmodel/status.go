@@ -68,21 +68,21 @@ func (r *Reader) Status() Status {
 	defer r.mu.Unlock()
 	s := r.Snapshot()
 	st := Status{
-		Namespace: r.namespace, State: r.state, Source: r.source.Name(),
+		Namespace: r.namespace, State: r.said.state, Source: r.said.source.Name(),
 		Epoch: s.Epoch(), Position: s.Position(), Revision: s.Revision(), Keys: s.Len(),
-		Head: max(r.head, s.Position()), LastContact: r.contact, Resyncs: r.resyncs,
+		Head: max(r.said.head, s.Position()), LastContact: r.said.contact, Resyncs: r.resyncs,
 		Rejected: r.rejection(), Vetoes: r.vetoes, Refused: s.refused(),
 	}
 	age := time.Since(r.opened)
-	if !r.contact.IsZero() {
-		age = max(0, time.Since(r.contact))
+	if !r.said.contact.IsZero() {
+		age = max(0, time.Since(r.said.contact))
 	}
 	switch {
 	case r.ctx.Err() != nil:
 		st.State, st.Err = Stale, ErrClosed
-	case !r.state.Fresh():
-		st.State, st.Err = Stale, r.trouble
-	case age > r.quiet:
+	case !r.said.state.Fresh():
+		st.State, st.Err = Stale, r.said.trouble
+	case age > r.said.quiet:
 		st.State, st.Err = Stale, fmt.Errorf("%w for %s", errSilent, age.Round(100*time.Millisecond))
 	default:
 		return st
@@ -94,8 +94,8 @@ func (r *Reader) Status() Status {
 	switch {
 	case s == nil:
 		st.State = Defaults
-	case r.fromDisk != nil:
-		st.State, st.LeftOut = Disk, r.fromDisk.Left
+	case r.newest.after.onDisk():
+		st.State, st.LeftOut = Disk, r.newest.after.disk.Left
 	}
 	return st
 }
@@ -114,17 +114,12 @@ func (r *Reader) Health() error {
 	return nil
 }
 
-// setLive and setStale are called with r.mu held. They log when the state changes, not at every retry.
-func (r *Reader) setLive() {
-	if r.state != r.fresh {
-		r.log.Info(string(r.fresh), "namespace", r.namespace, "source", r.source.Name(), "position", r.Snapshot().Position())
+// logState tells the log of another state. Called with r.mu held.
+func (r *Reader) logState(w word) {
+	log := r.log.With("namespace", r.namespace, "source", w.source.Name(), "position", r.Snapshot().Position())
+	if w.state.Fresh() {
+		log.Info(string(w.state))
+	} else {
+		log.Warn(string(w.state), "error", w.trouble)
 	}
-	r.state, r.trouble, r.contact = r.fresh, nil, time.Now()
-}
-
-func (r *Reader) setStale(why error) {
-	if r.state != Stale {
-		r.log.Warn("stale", "namespace", r.namespace, "source", r.source.Name(), "position", r.Snapshot().Position(), "error", why)
-	}
-	r.state, r.trouble = Stale, why
 }

@@ -2,7 +2,6 @@ package readmodel
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"testing"
 	"time"
@@ -44,22 +43,34 @@ func drawHistory(t *rapid.T, epoch string) history {
 	return h
 }
 
+// fed returns a feed and a reader that it feeds.
+func fed(ns events.Namespace) (*feed, *Reader) {
+	f, r := newFeed(ns, silent{}), quietReader(ns)
+	f.join(r)
+	return &f, r
+}
+
 func (h history) head(i int) view.Head {
 	return view.Head{Epoch: h.epoch, Position: h.sets[i].Position, Revision: h.sets[i].Revision}
 }
 
-// Whatever a source delivers, in whatever order and how often, a reader shows what the log says at its position, never
-// goes back within a history, and its listeners are told each step from one state to the next.
-func TestSinkShowsTheLog(t *testing.T) {
+// Whatever a source delivers, in whatever order and how often, the readers that share it show what the log says at its
+// position, also those that join later, none goes back within a history, and listeners are told each step from one state
+// to the next.
+func TestReadersShowTheLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		histories := []history{drawHistory(t, "one"), drawHistory(t, "two")}
-		r := newReader("n", nil, slog.New(slog.DiscardHandler))
+		f, r := fed("n")
 		defer r.cancel()
-		l := &listener{wake: make(chan struct{}, 1)}
-		r.listeners[l] = struct{}{}
-		told := map[events.Key]Entry{}
+		sharing := []*told{{r: r, values: map[events.Key]Entry{}, l: r.silently()}}
 		for range rapid.IntRange(1, 40).Draw(t, "deliveries") {
 			before := r.Snapshot()
+			if rapid.IntRange(0, 9).Draw(t, "join") == 0 {
+				r := quietReader("n")
+				defer r.cancel()
+				sharing = append(sharing, &told{r: r, values: map[events.Key]Entry{}, l: r.silently()})
+				f.join(r)
+			}
 			h := histories[rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "history")]
 			i := rapid.IntRange(0, len(h.sets)-1).Draw(t, "at")
 			if before != nil && rapid.Bool().Draw(t, "next") { // what a stream brings as a rule
@@ -68,21 +79,43 @@ func TestSinkShowsTheLog(t *testing.T) {
 			}
 			taken := false
 			if before == nil || rapid.IntRange(0, 4).Draw(t, "load") == 0 {
-				taken = sink{r}.Load(h.head(i), h.after[i])
+				taken = f.load(h.head(i), h.after[i])
 			} else {
-				taken = sink{r}.Apply(h.sets[i])
+				taken = f.apply(h.sets[i])
 			}
 			wantStep(t, histories, before, r.Snapshot(), taken)
-			for s, ok := l.take(); ok; s, ok = l.take() {
-				tell(t, told, s.changed())
-			}
-		}
-		if s := r.Snapshot(); s != nil {
-			if diff := cmp.Diff(maps.Collect(s.All()), told); diff != "" {
-				t.Fatalf("shown and told differ:\n%s", diff)
+			for _, other := range sharing {
+				other.wantEqual(t, r.Snapshot())
 			}
 		}
 	})
+}
+
+// told is a reader, and what its listener knows of the values.
+type told struct {
+	r      *Reader
+	l      *listener
+	values map[events.Key]Entry
+}
+
+// silently adds a listener that waits to be asked.
+func (r *Reader) silently() *listener {
+	l := &listener{wake: make(chan struct{}, 1)}
+	r.add(l)
+	return l
+}
+
+func (o *told) wantEqual(t *rapid.T, want *Snapshot) {
+	for s, ok := o.l.take(); ok; s, ok = o.l.take() {
+		tell(t, o.values, s.changed())
+	}
+	got := o.r.Snapshot()
+	if got.content != want.content || got.reader != o.r {
+		t.Fatalf("a reader that shares shows %+v, want %+v", got.content, want.content)
+	}
+	if diff := cmp.Diff(maps.Collect(got.All()), o.values); diff != "" {
+		t.Fatalf("shown and told differ:\n%s", diff)
+	}
 }
 
 func wantStep(t *rapid.T, histories []history, before, after *Snapshot, taken bool) {
@@ -122,10 +155,9 @@ func tell(t *rapid.T, told map[events.Key]Entry, c Changed) {
 }
 
 func TestRebuiltEntryElsewhereNeedsALoad(t *testing.T) {
-	r := newReader("n", nil, slog.New(slog.DiscardHandler))
+	f, r := fed("n")
 	defer r.cancel()
-	s := sink{r}
-	s.Load(view.Head{Epoch: "e", Position: 5}, nil)
+	f.load(view.Head{Epoch: "e", Position: 5}, nil)
 	for _, c := range []struct {
 		cs   view.ChangeSet
 		want bool
@@ -137,7 +169,7 @@ func TestRebuiltEntryElsewhereNeedsALoad(t *testing.T) {
 		{view.ChangeSet{Epoch: "e", Namespace: "n", Position: 7, Prev: 6}, false},
 		{view.ChangeSet{Epoch: "e", Namespace: "n", Position: 6, Prev: 5}, true},
 	} {
-		if got := s.Apply(c.cs); got != c.want {
+		if got := f.apply(c.cs); got != c.want {
 			t.Errorf("%+v: got %t", c.cs, got)
 		}
 	}
@@ -145,16 +177,14 @@ func TestRebuiltEntryElsewhereNeedsALoad(t *testing.T) {
 
 // A source that never says anything again is noticed without its help.
 func TestSilentSourceIsStale(t *testing.T) {
-	r := newReader("n", nil, slog.New(slog.DiscardHandler))
+	f, r := fed("n")
 	defer r.cancel()
-	r.source = silent{}
-	s := sink{r}
-	s.Load(view.Head{Epoch: "e", Position: 5}, nil)
-	s.Confirm(5, 6)
+	f.load(view.Head{Epoch: "e", Position: 5}, nil)
+	f.confirm(silent{}, Live, 5, 6)
 	if st := r.Status(); st.State != Live || st.Head != 6 {
 		t.Errorf("got %+v", st)
 	}
-	r.contact = time.Now().Add(-silence - time.Second)
+	r.said.contact = time.Now().Add(-silence - time.Second)
 	if st := r.Status(); st.State != Stale || st.Err == nil || st.Age < silence {
 		t.Errorf("got %+v", st)
 	}
@@ -174,16 +204,15 @@ func TestPause(t *testing.T) {
 
 // A key that is declared after all places are taken is right, and takes none.
 func TestKeyWithoutAPlace(t *testing.T) {
-	r := newReader("n", nil, slog.New(slog.DiscardHandler))
+	f, r := fed("n")
 	defer r.cancel()
-	r.source = silent{}
 	key := Int("a", 0, Range(0, 9))
 	key.id = maxDeclared
-	sink{r}.Load(view.Head{Epoch: "e", Position: 5}, map[events.Key]Entry{"a": {Value: "3"}})
+	f.load(view.Head{Epoch: "e", Position: 5}, map[events.Key]Entry{"a": {Value: "3"}})
 	if n := key.Get(r); n != 3 {
 		t.Errorf("got %d", n)
 	}
-	sink{r}.Apply(view.ChangeSet{Epoch: "e", Namespace: "n", Position: 6, Prev: 5, Changes: []view.Change{{Key: "a", Entry: &Entry{Value: "10"}}}})
+	f.apply(view.ChangeSet{Epoch: "e", Namespace: "n", Position: 6, Prev: 5, Changes: []view.Change{{Key: "a", Entry: &Entry{Value: "10"}}}})
 	if n, meta := key.Lookup(r); n != 0 || meta.Err == nil {
 		t.Errorf("got %d, %v", n, meta.Err)
 	}
