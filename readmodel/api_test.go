@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -18,8 +19,9 @@ import (
 // logged is as much of the api as a reader sees: the watch of one namespace, over what was posted to it.
 type logged struct {
 	*httptest.Server
-	t     testing.TB
-	epoch string
+	t        testing.TB
+	epoch    string
+	watchers atomic.Int32 // watches that were begun
 
 	mu      sync.Mutex
 	head    view.Head
@@ -70,6 +72,7 @@ func (l *logged) watch(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(map[string]string{"detail": "namespace does not exist"})
 		return
 	}
+	l.watchers.Add(1)
 	id := r.Header.Get("Last-Event-ID")
 	w.Header().Set("Content-Type", sse.ContentType)
 	after, fresh := l.begin(w, id)

@@ -2,23 +2,33 @@ package readmodel
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/holdfast-config/holdfast/events"
 )
 
 // Config says where a [Reader] reads from and what it does when that is down. One of Redis, Source, API and Latest is
-// required; give two, so that changes arrive while Redis is down.
+// required, or Share; give two, so that changes arrive while Redis is down.
 type Config struct {
 	// Redis is where the views are: redis://user:password@host:6379/0 (rediss:// with TLS, unix:///path for a socket);
 	// with &addr=host:port for each further node a cluster, with &master_name=name a primary found through sentinels.
 	Redis string
-	// Source replaces Redis, for tests and other ways to read. The reader closes it.
+	// Source replaces Redis, for tests and other ways to read. It is closed with the reader.
 	Source Source
 
 	// API is where the latest events come from while Redis is down: http://host:8080.
 	API string
-	// Latest replaces API: the log itself, see package pgsource, or another way to read it. The reader closes it.
+	// Latest replaces API: the log itself, see package pgsource, or another way to read it. It is closed with the reader.
 	Latest Source
+
+	// Share is an open reader of the same namespace: the new one uses its sources, and the connections and memory that
+	// come with them. Each reader has its own keys, hooks, listeners and Status, and none waits for another's; only what a
+	// [Check] does delays all that share. They are closed one by one, in any order: the last closes the sources. None of
+	// Redis, Source, API, Latest and SnapshotDir may be given with it: the snapshot on disk is kept by the reader that
+	// names the folder, while that is open. Open fails with [ErrClosed] when all readers that share are closed.
+	Share *Reader
 
 	// SnapshotDir is a folder in which the reader keeps its last snapshot, in a file of the namespace's name with mode
 	// 0600, written anew at most every few seconds and at Close. Open starts from it when no source answers. Readers of
@@ -77,6 +87,17 @@ func (cfg Config) patience(onDisk bool) time.Duration {
 		return 2 * time.Second
 	}
 	return 10 * time.Second
+}
+
+// sharing says why a reader of ns can not share the sources of cfg.Share, or nil.
+func (cfg Config) sharing(ns events.Namespace) error {
+	switch {
+	case cfg.Redis != "" || cfg.Source != nil || cfg.API != "" || cfg.Latest != nil || cfg.SnapshotDir != "":
+		return errors.New("Config.Share is given: Redis, Source, API, Latest and SnapshotDir are those of the reader that is shared")
+	case cfg.Share.namespace != ns:
+		return fmt.Errorf("Config.Share reads %s", cfg.Share.namespace)
+	}
+	return nil
 }
 
 // sources are those to read from, in order.

@@ -28,6 +28,7 @@
 //	[Reader.OnChange], [Key.OnChange]    be told of changes; [Reader.Changes]: loop over them
 //	[Reader.Prepare]                     be asked before
 //	[Manage]                             a component that is rebuilt
+//	[Config.Share]                       several readers, one connection
 //
 // Package readmodeltest gives tests a reader without Redis.
 package readmodel

@@ -2,6 +2,7 @@ package readmodel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -81,6 +82,29 @@ func ExampleOpen() {
 	_, err := readmodel.Open(ctx, "payments/prod", readmodel.Config{Redis: "redis://localhost:6379"})
 	fmt.Println(err)
 	// Output: open: namespace "payments/prod": '/' is not one of a-z, 0-9, '-' and '.' at byte 8, after "payments"
+}
+
+// Parts of a program that want a reader of their own, for their keys, hooks and listeners, share what one of them has opened.
+func ExampleOpen_share() {
+	r, source := example()
+	defer r.Close()
+	pool, err := readmodel.Open(context.Background(), "payments.prod", readmodel.Config{Share: r, Keys: []readmodel.Declared{MaxConns}})
+	if err != nil {
+		panic(err)
+	}
+	defer pool.Close() // the last to be closed closes the source
+	pool.Prepare(func(_ context.Context, c readmodel.Change) error {
+		if MaxConns.Get(c.After) > 60 {
+			return errors.New("the pool has room for 60")
+		}
+		return nil
+	})
+	source.set(3, "db.max_conns", "80")
+	fmt.Println(pool.WaitFor(context.Background(), 3))
+	fmt.Println(MaxConns.Get(pool), MaxConns.Get(r))
+	// Output:
+	// wait for position 3, at 2: position 3 was vetoed: the pool has room for 60
+	// 50 80
 }
 
 func ExampleReader_Get() {

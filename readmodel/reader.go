@@ -33,7 +33,7 @@ type Reader struct {
 
 	snapshot atomic.Pointer[Snapshot] // shown
 	keys     *keys
-	chain    *chain               // of sources
+	chain    *chain               // of sources; other readers may share it
 	report   func() view.Instance // nil: the reader does not report
 	ready    chan struct{}        // closed when there is a snapshot and its state is known
 
@@ -108,8 +108,15 @@ func newReader(ns events.Namespace, cfg Config) *Reader {
 	return r
 }
 
-// follow has the reader follow its sources.
+// follow has the reader follow another's sources, or its own.
 func (r *Reader) follow() error {
+	if other := r.cfg.Share; other != nil {
+		if err := r.cfg.sharing(r.namespace); err != nil {
+			return err
+		}
+		r.cfg.Share = nil // when it is closed nothing should keep it
+		return other.chain.join(r)
+	}
 	sources, err := r.cfg.sources()
 	if err != nil {
 		return err
@@ -123,8 +130,9 @@ func (r *Reader) follow() error {
 	return c.join(r)
 }
 
-// Close ends following and waits for it, closes the sources, writes the last snapshot to disk where that is asked for, and
-// wakes whoever waits. Reads go on answering from the last snapshot. It may be called more than once. Its error is that of closing the sources.
+// Close ends following and waits for it, closes the sources unless other readers share them ([Config.Share]), writes the
+// last snapshot to disk where that is asked for, and wakes whoever waits. Reads go on answering from the last snapshot. It
+// may be called more than once. Its error is that of closing the sources.
 func (r *Reader) Close() error { return r.close() }
 
 // Snapshot returns the newest snapshot. It is one atomic load.

@@ -137,13 +137,6 @@ func TestCloseKeepsServing(t *testing.T) {
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	_, p, r := startServer(t)
-	open := func() int {
-		list, err := p.rdb.ClientList(context.Background()).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Count(list, " name= ") // the test's own have one
-	}
 	for range 5 { // reconnecting and aligning anew leave nothing behind
 		p.rdb.ClientKillByFilter(context.Background(), "SKIPME", "yes")
 		waitFor(t, r, p.set("a", "2"))
@@ -154,9 +147,19 @@ func TestConnections(t *testing.T) {
 		})
 		waitFor(t, r, p.head.Position)
 	}
-	testenv.Eventually(t, "one connection for the stream and one for looks", func() bool { return open() == 2 })
+	testenv.Eventually(t, "one connection for the stream and one for looks", func() bool { return p.connections() == 2 })
 	r.Close()
-	testenv.Eventually(t, "no connection", func() bool { return open() == 0 })
+	testenv.Eventually(t, "no connection", func() bool { return p.connections() == 0 })
+}
+
+// connections is how many readers have to the projector's Redis.
+func (p *projector) connections() int {
+	p.t.Helper()
+	list, err := p.rdb.ClientList(context.Background()).Result()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return strings.Count(list, " name= ") // the test's own have one
 }
 
 func TestOpenWaitsForTheView(t *testing.T) {

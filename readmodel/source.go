@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
-// Source is where a reader gets its view from: Redis, and whatever can stand in for it. One reader uses a source from
-// one goroutine at a time. A source that confirms less often than once a second has a method Beat() time.Duration that
+// Source is where readers get their view from: Redis, and whatever can stand in for it. A source belongs to one reader, or
+// to several that share it, and is used from one goroutine at a time. A source that confirms less often than once a second has a method Beat() time.Duration that
 // says how often at least: one that is 3 s late is taken to hang.
 type Source interface {
 	// Name is a short word for Status: "redis".
@@ -20,11 +20,11 @@ type Source interface {
 	// can not go on; the reader calls it again after a pause.
 	Follow(ctx context.Context, ns events.Namespace, have view.Head, sink Sink) error
 
-	// Close frees what the source holds. It makes a Follow that runs return.
+	// Close frees what the source holds. It makes a Follow that runs return. It is called once, when the last reader closes.
 	Close() error
 }
 
-// Sink takes what a source delivers. The reader implements it.
+// Sink takes what a source delivers. Readers implement it.
 type Sink interface {
 	// Load replaces the view. It refuses (false) a view that would go back within the epoch.
 	Load(head view.Head, entries map[events.Key]Entry) bool

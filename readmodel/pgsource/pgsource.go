@@ -4,7 +4,8 @@
 //	readmodel.Open(ctx, "payments.prod", readmodel.Config{Redis: …, Latest: pgsource.New(pgsource.Config{URL: …})})
 //
 // It is a package of its own so that other services do not get the database driver. A reader that follows it keeps a
-// connection to Postgres of its own: for many readers, the api's watch (readmodel.Config.API) is the way.
+// connection to Postgres, which readers of one namespace may share (readmodel.Config.Share): for many processes, the api's
+// watch (readmodel.Config.API) is the way.
 package pgsource
 
 import (

@@ -84,12 +84,19 @@ func TestFollowsTheLog(t *testing.T) {
 	wantLog(t, r, log, post(t, log, "shop.eu", events.ValueSet{Key: "a", Value: "3"}, events.ValueUnset{Key: "b"}))
 	wantLog(t, r, log, post(t, log, "other", events.NamespaceCreated{}))
 
+	also, err := readmodel.Open(t.Context(), "shop.eu", readmodel.Config{Share: r, RequireFresh: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer also.Close()
 	network.Cut()
 	last := post(t, log, "shop.eu", events.ValueSet{Key: "b", Value: "4"})
 	network.Restore()
-	wantLog(t, r, log, last)
-	if n := r.Status().Resyncs; n != 0 {
-		t.Errorf("got %d resyncs, want none", n)
+	for _, r := range []*readmodel.Reader{r, also} {
+		wantLog(t, r, log, last)
+		if n := r.Status().Resyncs; n != 0 {
+			t.Errorf("got %d resyncs, want none", n)
+		}
 	}
 }
 
