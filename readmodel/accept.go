@@ -22,8 +22,8 @@ type Change struct {
 
 // Rejected is the newest state of the namespace, which something in this process has vetoed.
 type Rejected struct {
-	Position events.Position
-	Revision events.Revision
+	Position events.Position  // of that state
+	Revision events.Revision  // of the reader's namespace in it
 	Origin   events.Namespace // whose change set it was; "": more than one
 	Why      string           // the text of the error
 	Since    time.Time        // when the first of the states that were vetoed in a row was
@@ -35,6 +35,7 @@ type VetoError struct {
 	Err error // what the function given to [Reader.Prepare] or [Manage] returned
 }
 
+// Error says which position was vetoed, and why.
 func (e *VetoError) Error() string {
 	return fmt.Sprintf("position %d was vetoed: %s", e.Position, e.Why)
 }
@@ -64,7 +65,8 @@ func (r *Reader) Prepare(fn func(context.Context, Change) error) (stop func()) {
 	return func() { r.unhook(h) }
 }
 
-// Retry tries the newest state again, if it was vetoed, without waiting for the next change.
+// Retry tries the newest state again, if it was vetoed, without waiting for the next change. It does not wait for the
+// outcome: [Reader.WaitFor] and [Reader.Status] tell it.
 func (r *Reader) Retry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,24 +22,24 @@ import (
 // the snapshot that was shown to the listener last and the one at Position, and Origin, OriginRevision, Actor, Reason and
 // Time are empty, since they are known of none of the changes by itself.
 type Changed struct {
-	Namespace      events.Namespace
-	Epoch          string
-	Position       events.Position
+	Namespace      events.Namespace // the reader's
+	Epoch          string           // of the history that Position counts in
+	Position       events.Position  // of what is shown now
 	Revision       events.Revision  // of Namespace
 	Origin         events.Namespace // whose change set it was: Namespace or an ancestor
-	OriginRevision events.Revision
-	Actor          string
-	Reason         string
-	Time           time.Time
-	Resynced       bool
-	Changes        []ChangedKey // sorted by key; the listener's own
+	OriginRevision events.Revision  // of Origin
+	Actor          string           // who made it
+	Reason         string           // why; "": not said
+	Time           time.Time        // when it was appended to the log, by the clock of its database, in UTC
+	Resynced       bool             // more than one change set, or none that is known
+	Changes        []ChangedKey     // sorted by key; the listener's own
 }
 
 // ChangedKey is one key's change. Nil: no effective value.
 type ChangedKey struct {
 	Key events.Key
-	Old *Entry
-	New *Entry
+	Old *Entry // before
+	New *Entry // now
 }
 
 // otherValue says that the value has changed, not only where it comes from.

@@ -18,7 +18,8 @@ type Config struct {
 	// Source replaces Redis, for tests and other ways to read. It is closed with the reader.
 	Source Source
 
-	// API is where the latest events come from while Redis is down: http://host:8080.
+	// API is where the latest events come from while Redis is down, and where Redis is not named at all:
+	// http://host:8080 or https://.
 	API string
 	// Latest replaces API: the log itself, see package pgsource, or another way to read it. It is closed with the reader.
 	Latest Source
@@ -31,7 +32,7 @@ type Config struct {
 	Share *Reader
 
 	// SnapshotDir is a folder in which the reader keeps its last snapshot, in a file of the namespace's name with mode
-	// 0600, written anew at most every few seconds and at Close. Open starts from it when no source answers. Readers of
+	// 0600, written anew at most every 3 s and at Close. Open starts from it when no source answers. Readers of
 	// one namespace may share it. Default: none is kept.
 	SnapshotDir string
 	// SnapshotSensitive also writes values that are marked as sensitive, in plain text. Default: they are left out, and
@@ -41,9 +42,10 @@ type Config struct {
 	// Wait is how long Open waits for a source. Default: 2 s if it could go on without (a snapshot is on disk, or
 	// AllowDefaults), else 10 s.
 	Wait time.Duration
-	// RequireFresh makes Open fail unless a source confirms that nothing is missing.
+	// RequireFresh makes Open fail unless a source confirms that nothing is missing. Default: Open takes what there is.
 	RequireFresh bool
 	// AllowDefaults lets Open succeed with nothing at all: each key then has the default that the program declares.
+	// Default: Open fails.
 	AllowDefaults bool
 
 	// MaxStale is for how long what is shown may be unconfirmed before [Reader.Health] fails. Default: for ever; only a
@@ -51,18 +53,21 @@ type Config struct {
 	MaxStale time.Duration
 
 	// Keys are the keys that the program reads: their values are decoded before they are shown, from the first on, and
-	// compared with the namespace as Mismatch says, once a source has been reached.
+	// compared with the namespace as Mismatch says, once a source has been reached. Default: none; a key is known from
+	// its first read on.
 	Keys []Declared
 	// Mismatch is what to do about keys that the namespace does not know, or knows to be of another kind, when the reader
 	// is opened: those in Keys, and those of a struct at [Bind]. Default: [Warn].
 	Mismatch Mismatch
-	// PrepareTimeout is how long a function given to [Reader.Prepare] may take. Default: 10 s.
+	// PrepareTimeout is how long a function given to [Reader.Prepare] may take; one that takes longer vetoes. Default: 10 s.
 	PrepareTimeout time.Duration
 
 	// App and Instance are how the reader calls itself where a namespace's instances are listed. Default: the program's
-	// name; host, process and some letters, unique. NoReports keeps it from reporting: it then writes nothing to Redis.
+	// name; host, process and some letters, unique.
 	App, Instance string
-	NoReports     bool
+	// NoReports keeps the reader out of that list: it then writes nothing to Redis. Default: it reports
+	// about every 5 s while it follows Redis.
+	NoReports bool
 
 	// Logger gets state changes, never values. Default: slog.Default.
 	Logger *slog.Logger

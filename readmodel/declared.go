@@ -11,6 +11,7 @@ import (
 
 // Declared is a key that a program declared, whatever its type: a [*Key].
 type Declared interface {
+	// Name is the key's name.
 	Name() string
 
 	number() int
@@ -24,8 +25,8 @@ type Declared interface {
 type Refused struct {
 	Key      events.Key
 	Revision events.Revision // of the refused entry, see [Entry]
-	Position events.Position
-	Err      error // why; it never repeats the value
+	Position events.Position // of the event that gave it
+	Err      error           // why; it never repeats the value
 }
 
 // holding is a *held[T].

@@ -55,7 +55,7 @@ func Int[T Integer](name string, fallback T, options ...Option[T]) *Key[T] {
 	return declare(name, events.Int, fallback, parseInt[T], options)
 }
 
-// Float declares a key with finite float64 values.
+// Float declares a key with finite float64 values, also written without a fraction.
 func Float(name string, fallback float64, options ...Option[float64]) *Key[float64] {
 	return declare(name, events.Float, fallback, parseFloat, options)
 }
@@ -76,7 +76,7 @@ func Enum[T ~string](name string, fallback T, values ...T) *Key[T] {
 	return declare(name, events.String, fallback, parse, []Option[T]{OneOf(values...)})
 }
 
-// Duration declares a key with values such as "1m30s".
+// Duration declares a key with values such as "1m30s", in the form that [time.ParseDuration] takes.
 func Duration(name string, fallback time.Duration, options ...Option[time.Duration]) *Key[time.Duration] {
 	return declare(name, events.Duration, fallback, parseDuration, options)
 }
@@ -108,7 +108,7 @@ func declare[T any](name string, kind events.Kind, fallback T, parse func(events
 	}
 }
 
-// Name is the key's name.
+// Name is the key's name, as it was declared.
 func (k *Key[T]) Name() string { return string(k.name) }
 
 // Get returns the effective value of the key; see [Key] for a value that is refused. It does not lock and, once a value
@@ -139,8 +139,8 @@ func (k *Key[T]) Get(from Values) T {
 type Meta struct {
 	From     string          // the namespace that set it; "default": the definition there; "": the program's declaration
 	Revision events.Revision // see [Entry]; 0 if the value is the program's
-	Position events.Position
-	Source   string // what the reader reads from; "": nothing was read
+	Position events.Position // of the event that gave the value; likewise
+	Source   string          // what the reader reads from; "": nothing was read
 	// Age is for how long the value has not been confirmed to be the newest: 0 while the reader is live and the snapshot
 	// is the one that it shows.
 	Age time.Duration

@@ -14,7 +14,7 @@ type Mismatch int
 
 const (
 	Warn   Mismatch = iota // the log is told
-	Refuse                 // opening or binding fails
+	Refuse                 // opening or binding fails with [ErrMismatch]
 	Ignore                 // nothing
 )
 

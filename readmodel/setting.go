@@ -12,9 +12,9 @@ import (
 // Setting is a value for a key, as it is stored: what tests put into a namespace, see package readmodeltest.
 type Setting struct {
 	Key   events.Key
-	Kind  events.Kind
-	Value events.Value
-	Of    Declared // the key, as it was declared; may be nil
+	Kind  events.Kind  // as the namespace would define it
+	Value events.Value // canonical JSON
+	Of    Declared     // the key, as it was declared; may be nil
 }
 
 // Value returns v as a setting of the key. It is not checked against the key's options, so that a test can set what the

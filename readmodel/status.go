@@ -45,24 +45,24 @@ var (
 // Status says how fresh the reader is.
 type Status struct {
 	Namespace   events.Namespace
-	State       State
-	Source      string // name of the source that confirmed last, else of the first
-	Epoch       string
+	State       State           // how far what is shown can be trusted to be the newest
+	Source      string          // name of the source that confirmed last, else of the first
+	Epoch       string          // of the history that positions count in; "": nothing is shown
 	Position    events.Position // shown
-	Revision    events.Revision
+	Revision    events.Revision // of Namespace at Position
 	Head        events.Position // last known end of the log
 	LastContact time.Time       // when a source last confirmed what is shown, by this or by a former reader; zero: never
 	Age         time.Duration   // since LastContact, or since Open; 0 while live or log
-	Keys        int
-	LeftOut     int       // sensitive values that the snapshot on disk does not have, with Disk
-	Resyncs     int       // times the view had to be loaded anew
-	Rejected    *Rejected // the newest state, if it was vetoed and an older one is shown
-	Vetoes      int       // states that were vetoed
-	Refused     []Refused // values that the program's own declarations refused, sorted by key
-	Err         error     // why the reader is neither live nor log
+	Keys        int             // that have an effective value
+	LeftOut     int             // sensitive values that the snapshot on disk does not have, with Disk
+	Resyncs     int             // times the view had to be loaded anew
+	Rejected    *Rejected       // the newest state, if it was vetoed and an older one is shown
+	Vetoes      int             // states that were vetoed
+	Refused     []Refused       // values that the program's own declarations refused, sorted by key
+	Err         error           // why the reader is neither live nor log
 }
 
-// Status may be called at any time.
+// Status says how fresh the reader is at this moment. It may be called at any time, also after Close.
 func (r *Reader) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +100,8 @@ func (r *Reader) Status() Status {
 	return st
 }
 
-// Health returns nil while what is shown is confirmed, or has been within [Config.MaxStale]; else why not.
+// Health returns nil while what is shown is confirmed, or has been within [Config.MaxStale]; else why not. It never asks a
+// source.
 func (r *Reader) Health() error {
 	st := r.Status()
 	limit := r.cfg.MaxStale

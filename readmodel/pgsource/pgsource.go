@@ -23,11 +23,13 @@ import (
 
 // Config configures a source.
 type Config struct {
-	URL    string       // postgres:// URL or key=value string of the application's role
-	Logger *slog.Logger // default: slog.Default
+	URL    string       // postgres:// URL or key=value string, of a role that may read the log, such as the application's
+	Logger *slog.Logger // gets what happens to the connection, never values; default: slog.Default
 }
 
-// New returns a source of the log's events. It connects when a reader first needs it.
+// New returns a source of the log's events. It connects when a reader first needs it, and gives Postgres 5 s to answer;
+// what is wrong with the URL, or with Postgres, is in the reader's Status, and in the error of Open if nothing else
+// answers. It is notified of what is new, and looks at the log once a second in any case.
 func New(cfg Config) readmodel.Source {
 	s := &source{cfg: cfg}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -2,8 +2,22 @@
 //
 //	prometheus.MustRegister(prom.Collector(payments, orders))
 //
+// Each has the label namespace:
+//
+//	holdfast_reader_state           gauge    1 for the state the reader is in, of those in the label state
+//	holdfast_reader_healthy         gauge    1 if its health check passes
+//	holdfast_reader_age_seconds     gauge    since what is shown was last confirmed; 0 while it is
+//	holdfast_reader_position        gauge    position of what is shown
+//	holdfast_reader_head_position   gauge    last known end of the log
+//	holdfast_reader_revision        gauge    revision of the namespace as shown
+//	holdfast_reader_keys            gauge    keys that have an effective value
+//	holdfast_reader_rejecting       gauge    1 while the newest state is vetoed and an older one is shown
+//	holdfast_reader_refused_values  gauge    values that the program's own declarations refuse
+//	holdfast_reader_vetoes_total    counter  states that were vetoed
+//	holdfast_reader_resyncs_total   counter  times the view had to be loaded anew
+//
 // It is a package of its own so that services without Prometheus do not get its client. What is collected is what
-// [readmodel.Reader.Status] says at that moment; never values.
+// [readmodel.Reader.Status] says at that moment, so that a closed reader is stale; never values.
 package prom
 
 import (
@@ -16,8 +30,8 @@ var states = []readmodel.State{readmodel.Live, readmodel.Log, readmodel.Stale, r
 
 type collector []*readmodel.Reader
 
-// Collector returns a collector of the readers' metrics, each with the label namespace. Readers of one namespace belong
-// under registerers that tell them apart; see [prometheus.WrapRegistererWith].
+// Collector returns a collector of the readers' metrics. Readers of one namespace belong under registerers that tell them
+// apart, see [prometheus.WrapRegistererWith]: gathering fails where two say the same.
 func Collector(readers ...*readmodel.Reader) prometheus.Collector { return collector(readers) }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

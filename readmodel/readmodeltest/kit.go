@@ -27,7 +27,8 @@ const Namespace = "test"
 // limit is how long a test waits for what should happen at once.
 const limit = 10 * time.Second
 
-// Reader is a reader over values in memory. What it does not have of its own is the real reader's.
+// Reader is a reader over values in memory. What it does not have of its own is the real reader's. Its methods fail the
+// test when what should happen at once has not happened within 10 s.
 type Reader struct {
 	*readmodel.Reader
 	t      testing.TB
@@ -40,7 +41,8 @@ func New(t testing.TB, values ...readmodel.Setting) *Reader {
 	return Open(t, readmodel.Config{}, values...)
 }
 
-// Open is New with a configuration, for its Keys and time-outs, say. Source is replaced; the log is discarded if there is no Logger.
+// Open is New with a configuration, for its Keys and time-outs, say. Source is replaced; the log is discarded
+// if there is no Logger.
 func Open(t testing.TB, cfg readmodel.Config, values ...readmodel.Setting) *Reader {
 	t.Helper()
 	s := newSource(values)
@@ -145,7 +147,7 @@ func (r *Reader) await(want func(readmodel.Status) bool) {
 }
 
 // Raw is a setting of any key as its stored JSON, also one that a declaration refuses: Raw("db.max_conns", `"many"`). It
-// panics if value is not JSON.
+// panics if value is not JSON or key is no name of a key.
 func Raw(key, value string) readmodel.Setting {
 	k, err := events.ParseKey(key)
 	v, wrong := events.ParseValue([]byte(value))

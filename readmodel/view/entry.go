@@ -49,7 +49,8 @@ func appendText(b []byte, s string) []byte {
 	return append(b, quoted[1:len(quoted)-1]...)
 }
 
-// DecodeEntry reverses EncodeEntry. It takes the members in any order and ignores those it does not know.
+// DecodeEntry reverses EncodeEntry. It takes the members in any order and ignores those it does not know. It fails for what
+// is not JSON of this form or has no value; the error repeats nothing of data.
 func DecodeEntry(data []byte) (Entry, error) { return decodeEntry(string(data)) }
 
 func decodeEntry(s string) (Entry, error) {

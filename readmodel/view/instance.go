@@ -23,27 +23,27 @@ func InstancesKey(ns events.Namespace) string { return "holdfast:{" + string(ns)
 
 // Instance is what one reader says of itself.
 type Instance struct {
-	App      string          `json:"app"`
-	Instance string          `json:"instance"` // unique among the readers of the namespace
-	Host     string          `json:"host,omitzero"`
-	Version  string          `json:"version,omitzero"` // of the library
-	Epoch    string          `json:"epoch,omitzero"`
-	Position events.Position `json:"position"` // shown; Epoch and Position are zero before the first view
-	Revision events.Revision `json:"revision"`
-	Source   string          `json:"source,omitzero"` // where it reads from
-	State    string          `json:"state,omitzero"`  // as readmodel.State has it
-	AgeMs    int64           `json:"age_ms"`          // since the source last confirmed what is shown
-	Rejected *Rejected       `json:"rejected,omitzero"`
+	App      string          `json:"app"`               // the program, or what it calls itself
+	Instance string          `json:"instance"`          // unique among the readers of the namespace
+	Host     string          `json:"host,omitzero"`     // where it runs; "": unknown
+	Version  string          `json:"version,omitzero"`  // of the library
+	Epoch    string          `json:"epoch,omitzero"`    // of the history that positions count in
+	Position events.Position `json:"position"`          // shown; Epoch and Position are zero before the first view
+	Revision events.Revision `json:"revision"`          // of the namespace at Position
+	Source   string          `json:"source,omitzero"`   // where it reads from
+	State    string          `json:"state,omitzero"`    // as readmodel.State has it
+	AgeMs    int64           `json:"age_ms"`            // milliseconds since the source last confirmed what is shown
+	Rejected *Rejected       `json:"rejected,omitzero"` // nil: nothing
 
 	// Set by ListInstances, by Redis' clock.
-	ReportedAt time.Time `json:"-"`
+	ReportedAt time.Time `json:"-"` // when this was said, in UTC
 	Gone       bool      `json:"-"` // it has not reported for longer than it said it would
 }
 
 // Rejected is a change that an instance refused to show.
 type Rejected struct {
-	Position events.Position `json:"position"`
-	Why      string          `json:"why"` // never a value
+	Position events.Position `json:"position"` // of the newest state, which it does not show
+	Why      string          `json:"why"`      // never a value
 }
 
 const (
@@ -60,7 +60,7 @@ var (
 )
 
 // ReportInstance says how an instance does, in one atomic step. The report is over after ttl: report again well before.
-// A Why that is too long is cut.
+// It fails for an instance without a name and for a report of more than 4 KiB; a Why is cut after 1 KiB.
 func ReportInstance(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, in Instance, ttl time.Duration) error {
 	data, err := encodeInstance(in)
 	if err != nil {
@@ -87,8 +87,8 @@ func encodeInstance(in Instance) ([]byte, error) {
 	return data, err
 }
 
-// ListInstances returns the instances that reported, and those that are gone since not long ago, sorted by app and
-// instance. What is not of the form of a report is left out.
+// ListInstances returns the instances that reported, and those that are gone for less than about 15 minutes, sorted by app
+// and instance; none if nobody has. What is not of the form of a report is left out.
 func ListInstances(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace) ([]Instance, error) {
 	reply, err := list.Run(ctx, rdb, []string{InstancesKey(ns)}).Slice()
 	if err != nil {

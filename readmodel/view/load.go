@@ -12,7 +12,8 @@ import (
 )
 
 // Load reads a whole view in one atomic step. It calls entry for every key, in no order, and returns its error as it is. The
-// view comes in one reply: that is what makes it one position, and what a resync costs.
+// view comes in one reply: that is what makes it one position, and what a resync costs. [ErrAbsent] and [ErrIncomplete] say
+// nothing about the keys; an entry that is not of its form fails the whole.
 func Load(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, entry func(events.Key, Entry) error) (Head, error) {
 	var values *redis.MapStringStringCmd
 	head, err := atomically(ctx, rdb, ns, func(tx redis.Pipeliner) {
@@ -34,6 +35,7 @@ func Load(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, e
 }
 
 // LoadKeys reads the entries of some keys in one atomic step; a key without an effective value is not in the map.
+// It fails as [Load] does.
 func LoadKeys(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, keys ...events.Key) (Head, map[events.Key]Entry, error) {
 	fields := make([]string, len(keys))
 	for i, key := range keys {
@@ -63,7 +65,7 @@ func LoadKeys(ctx context.Context, rdb redis.UniversalClient, ns events.Namespac
 	return head, entries, nil
 }
 
-// LoadHead reads the view hash alone; [ErrAbsent] if there is none.
+// LoadHead reads the view hash alone: [ErrAbsent] if there is none, [ErrIncomplete] if it is not of its form.
 func LoadHead(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace) (Head, error) {
 	fields, err := rdb.HGetAll(ctx, HeadKey(ns)).Result()
 	if err != nil {
@@ -76,7 +78,7 @@ func LoadHead(ctx context.Context, rdb redis.UniversalClient, ns events.Namespac
 	return head, nil
 }
 
-// LoadHeartbeat reads the projector's heartbeat; [ErrAbsent] if there is none.
+// LoadHeartbeat reads the projector's heartbeat: [ErrAbsent] if there is none, [ErrIncomplete] if it is not of its form.
 func LoadHeartbeat(ctx context.Context, rdb redis.UniversalClient) (Heartbeat, error) {
 	fields, err := rdb.HGetAll(ctx, ProjectorKey).Result()
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 )
 
 // Message returns cs as a Watermill message. Its UUID is derived from epoch, namespace and position, so that an entry
-// written twice is the same message; that of a rebuilt entry also from its time.
+// written twice is the same message; that of a rebuilt entry also from its time. It fails as [EncodeChangeSet] does.
 func Message(cs ChangeSet) (*message.Message, error) {
 	payload, err := EncodeChangeSet(cs)
 	if err != nil {
@@ -40,10 +40,11 @@ func Message(cs ChangeSet) (*message.Message, error) {
 	return msg, nil
 }
 
-// ParseMessage reverses Message. Only the payload counts.
+// ParseMessage reverses Message. Only the payload counts. It fails as [ParseChangeSet] does.
 func ParseMessage(msg *message.Message) (ChangeSet, error) { return ParseChangeSet(msg.Payload) }
 
-// EncodeChangeSet returns the payload of cs: one line of JSON.
+// EncodeChangeSet returns the payload of cs: one line of JSON. It fails for a change set without an epoch, whose position is
+// not after Prev, or with an entry without a value; errors never repeat values.
 func EncodeChangeSet(cs ChangeSet) ([]byte, error) {
 	if cs.Changes == nil {
 		cs.Changes = []Change{}
@@ -59,7 +60,7 @@ func EncodeChangeSet(cs ChangeSet) ([]byte, error) {
 	return payload, nil
 }
 
-// ParseChangeSet reverses EncodeChangeSet. Members that it does not know are ignored.
+// ParseChangeSet reverses EncodeChangeSet, and fails for the same reasons. Members that it does not know are ignored.
 func ParseChangeSet(payload []byte) (ChangeSet, error) {
 	var cs ChangeSet
 	if err := json.Unmarshal(payload, &cs); err != nil {
@@ -72,7 +73,7 @@ func ParseChangeSet(payload []byte) (ChangeSet, error) {
 }
 
 // StreamFields returns the fields and values of cs as a stream entry: those of watermill-redisstream, always in the same
-// order, since Redis stores the names of fields that repeat only once.
+// order, since Redis stores the names of fields that repeat only once. It fails as [EncodeChangeSet] does.
 func StreamFields(cs ChangeSet) ([]any, error) {
 	msg, err := Message(cs)
 	if err != nil {

@@ -22,54 +22,59 @@ import (
 // ProjectorKey is the hash that the active projector renews: its heartbeat and checkpoint.
 const ProjectorKey = "holdfast:projector"
 
-// ValuesKey, HeadKey and ChangesKey name a namespace's values, view hash and stream. The braces are Redis' hash tag.
-func ValuesKey(ns events.Namespace) string  { return "holdfast:{" + string(ns) + "}:values" }
-func HeadKey(ns events.Namespace) string    { return "holdfast:{" + string(ns) + "}:view" }
+// ValuesKey names the hash of a namespace's effective values: key → [Entry]. The braces in it, and in the names below, are
+// Redis' hash tag.
+func ValuesKey(ns events.Namespace) string { return "holdfast:{" + string(ns) + "}:values" }
+
+// HeadKey names the hash that says what the values are: [Head].
+func HeadKey(ns events.Namespace) string { return "holdfast:{" + string(ns) + "}:view" }
+
+// ChangesKey names the stream of a namespace's change sets: an entry with the fields of [StreamFields] for each.
 func ChangesKey(ns events.Namespace) string { return "holdfast:{" + string(ns) + "}:changes" }
 
 // Entry is an effective value as the values hash holds it.
 type Entry struct {
-	Value     events.Value    `json:"value"`
-	Kind      events.Kind     `json:"kind"`
-	Revision  events.Revision `json:"revision"` // of the namespace that From names, or that defined the default
-	Position  events.Position `json:"position"` // of the event that gave the value
-	From      string          `json:"from"`     // namespace that set it, or "default"
-	Sensitive bool            `json:"sensitive,omitzero"`
+	Value     events.Value    `json:"value"`              // canonical JSON
+	Kind      events.Kind     `json:"kind"`               // as it is defined; in an open namespace, as the value suggests
+	Revision  events.Revision `json:"revision"`           // of the namespace that From names, or that defined the default
+	Position  events.Position `json:"position"`           // of the event that gave the value
+	From      string          `json:"from"`               // namespace that set it, or "default"
+	Sensitive bool            `json:"sensitive,omitzero"` // as it is defined: not to be shown, logged or kept
 }
 
 // Head is the view hash: which history the view belongs to and up to where it goes.
 type Head struct {
-	Epoch     string
+	Epoch     string          // of the history that positions count in
 	Term      int64           // of the projector that wrote last
 	Position  events.Position // of the last change set applied
 	Revision  events.Revision // of the namespace at Position
 	Keys      int             // fields in the values hash
-	UpdatedAt time.Time
+	UpdatedAt time.Time       // by the projector's clock, in UTC
 }
 
 // Heartbeat is what the active projector says of itself, about once a second.
 type Heartbeat struct {
-	Epoch     string
-	Term      int64
+	Epoch     string          // of the log that it projects
+	Term      int64           // its own: Redis refuses what one of an older term writes
 	Position  events.Position // every view in Redis includes all events up to here
 	Head      events.Position // last position in the log that the projector knew of
-	UpdatedAt time.Time       // by the projector's clock
+	UpdatedAt time.Time       // by the projector's clock, in UTC
 }
 
 // ChangeSet is the payload of a stream entry: a change set as it touches one view.
 type ChangeSet struct {
-	Epoch     string           `json:"epoch"`
-	Term      int64            `json:"term"`
-	Namespace events.Namespace `json:"namespace"`
-	Position  events.Position  `json:"position"` // of the change set's last event
-	Prev      events.Position  `json:"prev"`     // Position of the entry before; a reader elsewhere must load the view anew
-	Revision  events.Revision  `json:"revision"` // of Namespace after it
+	Epoch     string           `json:"epoch"`     // of the history that positions count in
+	Term      int64            `json:"term"`      // of the projector that wrote it; 0 in a watch
+	Namespace events.Namespace `json:"namespace"` // whose view it touches
+	Position  events.Position  `json:"position"`  // of the change set's last event
+	Prev      events.Position  `json:"prev"`      // Position of the entry before; a reader elsewhere must load the view anew
+	Revision  events.Revision  `json:"revision"`  // of Namespace after it
 	// Origin and OriginRevision name the change set itself: Namespace and Revision, or an ancestor's.
 	Origin         events.Namespace `json:"origin"`
 	OriginRevision events.Revision  `json:"origin_revision"`
-	Actor          string           `json:"actor"`
-	Reason         string           `json:"reason,omitzero"`
-	Time           time.Time        `json:"time"`
+	Actor          string           `json:"actor"`           // who made it
+	Reason         string           `json:"reason,omitzero"` // why; "": not said
+	Time           time.Time        `json:"time"`            // when it was appended, by the clock of the log's database, in UTC
 	// Rebuilt marks an entry that the projector wrote when it put the whole view in place anew: it has no changes, and a
 	// reader whose position is not Position must load the view.
 	Rebuilt bool     `json:"rebuilt,omitzero"`
@@ -79,7 +84,7 @@ type ChangeSet struct {
 // Change is one key's new entry; nil: the key has no effective value any more.
 type Change struct {
 	Key   events.Key `json:"key"`
-	Entry *Entry     `json:"entry"`
+	Entry *Entry     `json:"entry"` // nil is null, never left out
 }
 
 var (

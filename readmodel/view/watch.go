@@ -23,13 +23,13 @@ const (
 
 // Snapshot is a whole view.
 type Snapshot struct {
-	Epoch     string           `json:"epoch"`
+	Epoch     string           `json:"epoch"` // of the history that positions count in
 	Namespace events.Namespace `json:"namespace"`
 	// Position is that of the last change set that can have touched the view: that of the view in Redis, or somewhat
 	// more, if a change set in an ancestor left this view as it was.
 	Position events.Position      `json:"position"`
 	Revision events.Revision      `json:"revision"` // of Namespace at Position
-	Values   map[events.Key]Entry `json:"values"`
+	Values   map[events.Key]Entry `json:"values"`   // effective ones, as the values hash has them
 }
 
 // Head is the snapshot's view hash.
@@ -39,18 +39,18 @@ func (s Snapshot) Head() Head {
 
 // Bookmark says that nothing up to Position is missing from what was sent, as the log was just found to be.
 type Bookmark struct {
-	Epoch    string          `json:"epoch"`
-	Position events.Position `json:"position"`
-	Head     events.Position `json:"head"` // where the log ends
+	Epoch    string          `json:"epoch"`    // of the history that positions count in
+	Position events.Position `json:"position"` // up to here nothing is missing
+	Head     events.Position `json:"head"`     // where the log ends
 }
 
 // Reset says which history the log has.
 type Reset struct {
-	Epoch string `json:"epoch"`
+	Epoch string `json:"epoch"` // the new one
 }
 
-// AppendSnapshotOpen, AppendSnapshotEntry and SnapshotEnd write a snapshot in parts, so that a large one need not be in
-// memory: the opening, an entry for each key (n counts from 0), the end. The Values of s do not matter.
+// AppendSnapshotOpen begins a snapshot that is written in parts, so that a large one need not be in memory: an
+// [AppendSnapshotEntry] for each key and [SnapshotEnd] follow. The Values of s do not matter.
 func AppendSnapshotOpen(b []byte, s Snapshot) []byte {
 	b = append(append(b, `{"epoch":"`...), appendText(nil, s.Epoch)...)
 	b = append(append(b, `","namespace":"`...), s.Namespace...)
@@ -59,6 +59,7 @@ func AppendSnapshotOpen(b []byte, s Snapshot) []byte {
 	return append(b, `,"values":{`...)
 }
 
+// AppendSnapshotEntry is one key of a snapshot; n counts them from 0.
 func AppendSnapshotEntry(b []byte, n int, key events.Key, e Entry) []byte {
 	if n > 0 {
 		b = append(b, ',')
@@ -70,7 +71,8 @@ func AppendSnapshotEntry(b []byte, n int, key events.Key, e Entry) []byte {
 // SnapshotEnd ends what AppendSnapshotOpen began.
 const SnapshotEnd = "}}"
 
-// ParseSnapshot reads the data of a snapshot. Members that it does not know are ignored.
+// ParseSnapshot reads the data of a snapshot. Members that it does not know are ignored. It fails for one without an epoch or
+// values, or with an entry that has no value; errors never repeat values.
 func ParseSnapshot(data []byte) (Snapshot, error) {
 	var s Snapshot
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -90,7 +92,7 @@ func ParseSnapshot(data []byte) (Snapshot, error) {
 	return s, nil
 }
 
-// ParseBookmark reads the data of a bookmark.
+// ParseBookmark reads the data of a bookmark. It fails for one without an epoch, or with a position beyond the head.
 func ParseBookmark(data []byte) (Bookmark, error) {
 	var b Bookmark
 	if err := json.Unmarshal(data, &b); err != nil {
