@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-config/holdfast/readmodel"
@@ -79,6 +80,24 @@ func ExampleBind() {
 	// {80 1m30s {10 0}}
 }
 
+// The struct as of a request's position.
+func ExampleBound_At() {
+	type DBConfig struct {
+		MaxConns int `holdfast:"db.max_conns,default=20"`
+	}
+	r, source := example()
+	defer r.Close()
+	config, err := readmodel.Bind[DBConfig](r)
+	if err != nil {
+		panic(err)
+	}
+	ctx := readmodel.Pin(context.Background(), r)
+	source.set(3, "db.max_conns", "80")
+	r.WaitFor(ctx, 3)
+	fmt.Println(*config.At(readmodel.Pinned(ctx)), *config.Load(), *config.At(nil))
+	// Output: {50} {80} {20}
+}
+
 // A request sees one position from start to end.
 func ExamplePin() {
 	r, source := example()
@@ -87,6 +106,19 @@ func ExamplePin() {
 	source.set(3, "db.max_conns", "80")
 	r.WaitFor(ctx, 3)
 	fmt.Println(MaxConns.Get(readmodel.Pinned(ctx)), MaxConns.Get(r))
+	// Output: 50 80
+}
+
+// Several readers can be pinned to one context.
+func ExampleReader_Pinned() {
+	payments, source := example()
+	defer payments.Close()
+	others, _ := example()
+	defer others.Close()
+	ctx := readmodel.Pin(readmodel.Pin(context.Background(), payments), others)
+	source.set(3, "db.max_conns", "80")
+	payments.WaitFor(ctx, 3)
+	fmt.Println(MaxConns.Get(payments.Pinned(ctx)), MaxConns.Get(payments.Pinned(context.Background())))
 	// Output: 50 80
 }
 
@@ -147,6 +179,40 @@ func ExampleReader_Prepare() {
 	// position 3 was vetoed: this machine has no room for more than 100 connections
 	// 50 2 3
 	// <nil> 90
+}
+
+// What was in the way is gone: the state that was vetoed is tried again.
+func ExampleReader_Retry() {
+	r, source := example()
+	defer r.Close()
+	var room atomic.Int64
+	room.Store(100)
+	r.Prepare(func(_ context.Context, c readmodel.Change) error {
+		if n := room.Load(); int64(MaxConns.Get(c.After)) > n {
+			return fmt.Errorf("there is room for %d", n)
+		}
+		return nil
+	})
+	source.set(3, "db.max_conns", "400")
+	fmt.Println(r.WaitFor(context.Background(), 3))
+	room.Store(1000)
+	r.Retry()
+	fmt.Println(r.WaitFor(context.Background(), 3), MaxConns.Get(r))
+	// Output:
+	// wait for position 3, at 2: position 3 was vetoed: there is room for 100
+	// <nil> 400
+}
+
+// In tests: whoever listens has been told.
+func ExampleReader_Delivered() {
+	r, source := example()
+	defer r.Close()
+	told := 0
+	MaxConns.OnChange(r, func(_, after int) { told = after })
+	source.set(3, "db.max_conns", "80")
+	r.WaitFor(context.Background(), 3)
+	fmt.Println(r.Delivered(context.Background()), told)
+	// Output: <nil> 80
 }
 
 // A semaphore is built anew when its size changes; who has it goes on with the old one.

@@ -133,6 +133,15 @@ func ExampleReader_Snapshot() {
 	// 3 80
 }
 
+func ExampleSnapshot_Get() {
+	r, _ := example()
+	defer r.Close()
+	s := r.Snapshot()
+	e, ok := s.Get("http.timeout")
+	fmt.Println(e.Value, e.From, ok, s.Namespace(), s.Position())
+	// Output: "1m30s" default true payments.prod 2
+}
+
 func ExampleSnapshot_All() {
 	r, _ := example()
 	defer r.Close()
@@ -191,6 +200,66 @@ func ExampleReader_Status() {
 	// stale reader is closed
 }
 
+// A key reads from a reader, from a snapshot, and from nothing.
+func ExampleKey_Get() {
+	r, _ := example()
+	defer r.Close()
+	fmt.Println(MaxConns.Get(r), MaxConns.Get(r.Snapshot()), MaxConns.Get(nil))
+	// Output: 50 50 20
+}
+
+func ExampleBool() {
+	r, source := example()
+	defer r.Close()
+	source.set(3, "log.debug", "true")
+	r.WaitFor(context.Background(), 3)
+	fmt.Println(Debug.Get(r))
+	// Output: true
+}
+
+func ExampleInt() {
+	limit := readmodel.Int("rate.limit", int64(100)) // the default says which type of integer
+	fmt.Println(limit.Get(nil))
+	// Output: 100
+}
+
+func ExampleFloat() {
+	r, source := example()
+	defer r.Close()
+	ratio := readmodel.Float("sample.ratio", 0.1, readmodel.Range(0.0, 1.0))
+	source.set(3, "sample.ratio", "0.25")
+	r.WaitFor(context.Background(), 3)
+	fmt.Println(ratio.Get(r))
+	// Output: 0.25
+}
+
+func ExampleString() {
+	r, source := example()
+	defer r.Close()
+	greeting := readmodel.String("greeting", "hello")
+	source.set(3, "greeting", `"good morning"`)
+	r.WaitFor(context.Background(), 3)
+	fmt.Println(greeting.Get(r))
+	// Output: good morning
+}
+
+func ExampleDuration() {
+	r, _ := example()
+	defer r.Close()
+	fmt.Println(Timeout.Get(r), Timeout.Get(nil))
+	// Output: 1m30s 5s
+}
+
+func ExampleSize() {
+	r, source := example()
+	defer r.Close()
+	upload := readmodel.Size("upload.max", 1<<20)
+	source.set(3, "upload.max", `"64MiB"`)
+	r.WaitFor(context.Background(), 3)
+	fmt.Println(upload.Get(r), "bytes")
+	// Output: 67108864 bytes
+}
+
 func ExampleKey_Lookup() {
 	r, _ := example()
 	defer r.Close()
@@ -207,9 +276,13 @@ func ExampleKey_Lookup() {
 type RateLimit struct{ Burst, Rate int }
 
 func ExampleJSON() {
+	r, source := example()
+	defer r.Close()
 	limit := readmodel.JSON("rate", RateLimit{Burst: 10, Rate: 1})
-	fmt.Println(limit.Get(nil)) // nil stands for no values: in tests, or before Open
-	// Output: {10 1}
+	source.set(3, "rate", `{"Burst":50}`) // a whole value: what it does not name is zero
+	r.WaitFor(context.Background(), 3)
+	fmt.Println(limit.Get(r), limit.Get(nil))
+	// Output: {50 0} {10 1}
 }
 
 func ExampleStatusHandler() {
