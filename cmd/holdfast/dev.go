@@ -242,7 +242,7 @@ func (d *dev) greet(here devFile) {
 		tries = []string{"import postgres.main -f examples/postgres-settings.yaml", "watch postgres.main",
 			"set postgres.main/work_mem=8192 --reason \"bigger sorts\""}
 	}
-	fmt.Fprintf(d.out, "holdfast is up at %s\nServices read from %s (HOLDFAST_REDIS); data is in %s\n\n", here.API, redisURL, d.data)
+	fmt.Fprintf(d.out, "holdfast is up at %s (HOLDFAST_API)\nServices read from %s (HOLDFAST_REDIS); data is in %s\n\n", here.API, redisURL, d.data)
 	fmt.Fprintf(d.out, "Try, in other terminals in this folder:\n\n")
 	for _, try := range tries {
 		fmt.Fprintf(d.out, "  %s%s %s\n", program, flags, try)

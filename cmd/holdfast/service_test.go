@@ -15,9 +15,10 @@ import (
 )
 
 // TestExampleService runs examples/service: it starts with the defaults of the real settings, shows a change the moment
-// it lands, answers with it, and ends when it is told to.
+// it lands, answers with it, does so without Redis too, and ends when it is told to.
 func TestExampleService(t *testing.T) {
 	s := start(t, nil)
+	network := testenv.Proxy(t, s.redis)
 	s.ok(t, "import", "postgres.main", "-f", "../../examples/postgres-settings.yaml")
 	program := filepath.Join(t.TempDir(), "service")
 	if out, err := exec.Command("go", "build", "-o", program, "../../examples/service").CombinedOutput(); err != nil {
@@ -25,7 +26,7 @@ func TestExampleService(t *testing.T) {
 	}
 	var out syncBuffer
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), "HOLDFAST_REDIS="+s.redis, "SERVICE_LISTEN=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "HOLDFAST_REDIS="+network.URL, "HOLDFAST_API="+s.api, "SERVICE_LISTEN=127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -44,6 +45,11 @@ func TestExampleService(t *testing.T) {
 	if got := fetch(t, address.FindString(out.String())); !strings.HasPrefix(got, "work_mem 8192, max_connections 100, log_statement ddl ") {
 		t.Errorf("after: got %q", got)
 	}
+	network.Cut()
+	s.ok(t, "set", "postgres.main/log_statement=all", "--reason", "without Redis")
+	testenv.Eventually(t, "the service shows the change without Redis", func() bool {
+		return strings.Contains(out.String(), "log_statement: \"ddl\" → \"all\", revision 3 by ann: without Redis\n")
+	})
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

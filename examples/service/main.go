@@ -1,7 +1,7 @@
 // Service is a small program that takes its settings from Holdfast: it answers over HTTP from memory, and prints each
-// change the moment it lands.
+// change the moment it lands, also while Redis is down.
 //
-//	HOLDFAST_REDIS=redis://127.0.0.1:6379 go run ./examples/service
+//	HOLDFAST_REDIS=redis://127.0.0.1:6379 HOLDFAST_API=http://127.0.0.1:8080 go run ./examples/service
 package main
 
 import (
@@ -20,11 +20,11 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel"
 )
 
-// The settings that this program reads, each with the value to use where none is set.
+// The settings that this program reads, each with the value to use where none is set, and what it can work with.
 var (
-	workMem        = readmodel.Int("work_mem", 4096)
-	maxConnections = readmodel.Int("max_connections", 100)
-	logStatement   = readmodel.String("log_statement", "none")
+	workMem        = readmodel.Int("work_mem", 4096, readmodel.Range(64, 1<<20))
+	maxConnections = readmodel.Int("max_connections", 100, readmodel.Range(1, 10_000))
+	logStatement   = readmodel.Enum("log_statement", "none", "none", "ddl", "mod", "all")
 )
 
 func main() {
@@ -40,6 +40,8 @@ func run(ctx context.Context) error {
 	defer cancel()
 	r, err := readmodel.Open(opening, "postgres.main", readmodel.Config{
 		Redis: cmp.Or(os.Getenv("HOLDFAST_REDIS"), "redis://127.0.0.1:6379"),
+		API:   cmp.Or(os.Getenv("HOLDFAST_API"), "http://127.0.0.1:8080"), // the latest events, while Redis is down
+		Keys:  []readmodel.Declared{workMem, maxConnections, logStatement},
 	})
 	if err != nil {
 		return err
