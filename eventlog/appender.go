@@ -19,7 +19,8 @@ const (
 )
 
 // appender is the group commit: one goroutine that takes all postings that wait, decides them in memory and stores them
-// in one transaction, while the next ones gather.
+// in one transaction. While one batch is being stored, the next is decided on top of it, as if it were stored already; if
+// it is not, the next one is void and its postings are decided anew.
 //
 // It holds the folded trees of the roots it writes, all as of the same head. What it holds lives only as long as the
 // connection that it was read over: after a failover, the server at the other end may have lost the last commits, and
@@ -48,7 +49,11 @@ type appender struct {
 	trees     *trees
 	parked    map[events.Namespace][]*posting // by root
 	loading   sync.WaitGroup
-	contended bool // another process wrote between the last two batches
+	contended bool         // another process wrote between the last two batches
+	storing   *batch       // sent: the connection is in use until its outcome comes; nil: none
+	stored    chan outcome // of storing
+	next      *batch       // decided on top of storing, while that is under way; nil: none
+	held      []*posting   // to be taken again after storing
 }
 
 // load is a tree that was read beside the appender.
@@ -63,7 +68,7 @@ type load struct {
 func newAppender(l *Log) *appender {
 	a := &appender{
 		log: l, logger: l.cfg.Logger, timeout: l.cfg.Timeout,
-		wake: make(chan struct{}, 1), loads: make(chan load),
+		wake: make(chan struct{}, 1), loads: make(chan load), stored: make(chan outcome, 1),
 		trees: newTrees(l.cfg.CacheKeys), parked: map[events.Namespace][]*posting{},
 	}
 	a.stop, a.close = context.WithCancel(context.Background())
@@ -109,21 +114,21 @@ func (a *appender) requeue(ps []*posting) {
 	a.signal()
 }
 
-// take takes the next postings whose callers still wait.
-func (a *appender) take() []*posting {
+// take takes up to n postings whose callers still wait.
+func (a *appender) take(n int) []*posting {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := min(len(a.queue), maxBatch)
-	batch := make([]*posting, 0, n)
+	n = min(len(a.queue), n)
+	taking := make([]*posting, 0, n)
 	for _, p := range a.queue[:n] {
 		if p.state.CompareAndSwap(waiting, taken) {
-			batch = append(batch, p)
+			taking = append(taking, p)
 		}
 	}
 	if a.queue = a.queue[n:]; len(a.queue) > 0 {
 		a.signal()
 	}
-	return batch
+	return taking
 }
 
 func (a *appender) reply(p *posting, ans answer) {
@@ -141,21 +146,39 @@ func (a *appender) fail(ps []*posting, err error) {
 func (a *appender) run() {
 	defer a.end()
 	for {
+		// A load is brought up to date over the connection: between two batches, before the next one is sent.
+		loads, wake := a.loads, a.wake
+		if a.storing != nil {
+			loads = nil
+		}
+		if a.next.room() == 0 {
+			wake = nil
+		}
 		select {
 		case <-a.stop.Done():
 			return
-		case l := <-a.loads:
+		case l := <-loads:
 			a.adopt(l)
-		case <-a.wake:
-			if batch := a.take(); len(batch) > 0 {
-				a.process(batch)
+		case o := <-a.stored:
+			a.finish(o)
+			select {
+			case l := <-a.loads:
+				a.adopt(l)
+			default:
 			}
+		case <-wake:
+			a.process(a.take(a.next.room()))
 		}
+		a.send()
 	}
 }
 
 // end answers all that still wait.
 func (a *appender) end() {
+	if a.storing != nil {
+		a.finish(<-a.stored)
+	}
+	a.void()
 	a.mu.Lock()
 	left := a.queue
 	a.queue, a.closed = nil, true
@@ -172,21 +195,26 @@ func (a *appender) end() {
 	a.disconnect()
 }
 
-// process brings a batch to its end, or puts it back.
-func (a *appender) process(batch []*posting) {
-	if err := a.connected(); err != nil {
-		for len(batch) > 0 { // finding out took as long as anyone should wait
-			a.fail(batch, unavailable(err))
-			batch = a.take()
+// process decides what was taken, as far as the trees are at hand.
+func (a *appender) process(ps []*posting) {
+	if a.storing == nil {
+		if err := a.connected(); err != nil {
+			for len(ps) > 0 { // finding out took as long as anyone should wait
+				a.fail(ps, unavailable(err))
+				ps = a.take(maxBatch)
+			}
+			return
 		}
-		return
 	}
-	ready := a.park(batch)
-	if len(ready) == 0 {
-		return
+	ready := a.park(ps)
+	switch {
+	case len(ready) == 0:
+	case a.contended:
+		a.appendLocked(ready)
+		a.trees.shrink(nil)
+	default:
+		a.decideNext(ready)
 	}
-	a.append(ready)
-	a.trees.shrink()
 }
 
 // connected makes sure of a connection that answers, and of knowing the head.
@@ -288,8 +316,9 @@ func (a *appender) adopt(l load) {
 		}
 		a.trees.put(l.root, tree)
 	}
-	a.requeue(batch[min(maxBatch, len(batch)):])
-	a.process(batch[:min(maxBatch, len(batch))])
+	room := min(a.next.room(), len(batch))
+	a.requeue(batch[room:])
+	a.process(batch[:room])
 }
 
 // bringUp returns l's tree as of the head.

@@ -19,9 +19,29 @@ type batch struct {
 	recorded  []events.Recorded // of all, in order; their times are the database's and come with its answer
 	rows      rows
 	kept      receiptRows
-	trees     map[events.Namespace]config.Tree // by root, with what is decided so far
+	trees     map[events.Namespace]config.Tree // that it was decided on, by root, with what is decided so far
 	seen      map[receiptID]bool
 	bytes     int
+}
+
+// newBatch returns one that is decided on top of what is being stored, if anything is.
+func (a *appender) newBatch() *batch {
+	b := &batch{base: a.head.Position, trees: map[events.Namespace]config.Tree{}, seen: map[receiptID]bool{}}
+	if a.storing != nil {
+		b.base = a.storing.end()
+	}
+	return b
+}
+
+// room is how many postings b takes yet. A nil batch is an empty one.
+func (b *batch) room() int {
+	switch {
+	case b == nil:
+		return maxBatch
+	case b.bytes > maxBatchBytes:
+		return 0
+	}
+	return maxBatch - len(b.decisions)
 }
 
 // decision is what became of a posting.
@@ -42,40 +62,61 @@ func (b *batch) postings() []*posting {
 // stores says whether there is anything to store.
 func (b *batch) stores() bool { return len(b.recorded) > 0 || len(b.kept.keys) > 0 }
 
-// decide decides postings whose trees are at hand. Those in found have receipts, and are answered from them. It puts back
-// what goes over the limit of a batch, and a retry that came while the first is in the same batch: it waits for what
-// becomes of that.
-func (a *appender) decide(ps []*posting, found receipts) *batch {
-	b := &batch{base: a.head.Position, trees: map[events.Namespace]config.Tree{}, seen: map[receiptID]bool{}}
-	var back []*posting
-	for _, p := range ps {
+// uses says whether b was decided on the tree of root.
+func (b *batch) uses(root events.Namespace) bool {
+	if b == nil {
+		return false
+	}
+	_, ok := b.trees[root]
+	return ok
+}
+
+// decide adds postings whose trees are at hand. Those in found have receipts, and are answered from them. It returns what
+// does not fit, and each retry that came while the first is being stored: it waits for what becomes of that.
+func (a *appender) decide(b *batch, ps []*posting, found receipts) (full, early []*posting) {
+	for i, p := range ps {
+		if b.room() == 0 {
+			return ps[i:], early
+		}
+		d, root := decision{posting: p}, p.Namespace.Root()
+		b.trees[root] = a.tree(b, root)
 		switch {
-		case b.bytes > maxBatchBytes || p.Receipt != nil && b.seen[p.Receipt.id()]:
-			back = append(back, p)
 		case p.decide == nil:
-			b.decisions = append(b.decisions, decision{posting: p})
-		default:
-			d := decision{posting: p}
-			if !found.answer(&d) {
-				a.decideOne(b, &d)
-			}
-			if p.Receipt != nil {
-				b.seen[p.Receipt.id()] = true
-			}
-			b.decisions = append(b.decisions, d)
+		case p.Receipt != nil && a.isUnderWay(b, p.Receipt.id()):
+			early = append(early, p)
+			continue
+		case !found.answer(&d):
+			a.decideOne(b, &d)
+		}
+		if p.Receipt != nil {
+			b.seen[p.Receipt.id()] = true
+		}
+		b.decisions = append(b.decisions, d)
+	}
+	return nil, early
+}
+
+func (a *appender) isUnderWay(b *batch, id receiptID) bool {
+	return b.seen[id] || a.storing != nil && a.storing.seen[id]
+}
+
+// tree returns that of root as b's next posting finds it.
+func (a *appender) tree(b *batch, root events.Namespace) config.Tree {
+	if t, ok := b.trees[root]; ok {
+		return t
+	}
+	if a.storing != nil {
+		if t, ok := a.storing.trees[root]; ok {
+			return t
 		}
 	}
-	a.requeue(back)
-	return b
+	return a.trees.get(root)
 }
 
 // decideOne decides d against everything before it, and adds what it stores to the batch.
 func (a *appender) decideOne(b *batch, d *decision) {
 	root := d.Namespace().Root()
-	tree, ok := b.trees[root]
-	if !ok {
-		tree = a.trees.get(root)
-	}
+	tree := b.trees[root]
 	evs, err := a.safely(d.posting, tree)
 	if err != nil {
 		d.err = err
@@ -93,6 +134,7 @@ func (a *appender) decideOne(b *batch, d *decision) {
 		d.err = err
 		return
 	}
+	fold := config.NewFold(tree)
 	for i, ev := range evs {
 		rec := events.Recorded{
 			Position:  b.end() + 1,
@@ -102,11 +144,11 @@ func (a *appender) decideOne(b *batch, d *decision) {
 			Reason:    d.Reason,
 			Event:     ev,
 		}
-		tree = tree.Evolve(rec)
+		fold.Apply(rec)
 		b.recorded = append(b.recorded, rec)
 		b.bytes += b.rows.add(rec, encoded[i])
 	}
-	b.trees[root] = tree
+	b.trees[root] = fold.Tree()
 	d.Appended = Appended{Namespace: d.Namespace(), Revision: revision, Position: b.end(), Events: len(evs)}
 	d.stores = len(evs) > 0 || d.Receipt != nil
 	if d.Receipt != nil {

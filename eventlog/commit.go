@@ -56,32 +56,91 @@ var statements = map[string]string{
 	ORDER BY position`,
 }
 
-// append decides postings whose trees are at hand, stores what comes of it and answers.
-func (a *appender) append(ps []*posting) {
-	if a.contended {
-		a.appendLocked(ps)
+// decideNext adds postings whose trees are at hand to the next batch.
+func (a *appender) decideNext(ps []*posting) {
+	if a.next == nil {
+		a.next = a.newBatch()
+	}
+	full, early := a.decide(a.next, ps, nil)
+	a.requeue(full)
+	a.held = append(a.held, early...)
+}
+
+// outcome is what became of a batch that was sent.
+type outcome struct {
+	end   Head
+	moved bool // the head was where the batch was decided: if err is nil, it is stored
+	err   error
+}
+
+// send begins to store the next batch, if the connection is free.
+func (a *appender) send() {
+	if a.storing != nil || a.next == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
-	defer cancel()
-	b := a.decide(ps, nil)
+	b := a.next
+	a.next = nil
 	if b.refusesRetries() {
-		found, err := a.lookUp(ctx, b.postings())
-		if err != nil {
-			a.broken(b.postings(), nil, err, judgeRead(err))
+		if b = a.decideRetries(b); b == nil {
 			return
 		}
-		b = a.decide(b.postings(), found)
 	}
-	end, answered, err := a.commit(ctx, b)
-	switch {
-	case err == nil && answered:
-		a.settle(b, end)
-	case err == nil, violates(err, "receipts_key"):
-		a.appendLocked(b.postings())
-	default:
-		a.broken(b.postings(), b, err, judge(err, answered))
+	a.storing = b
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+		defer cancel()
+		a.stored <- a.commit(ctx, b)
+	}()
+}
+
+// finish answers the batch that was being stored, or has it decided anew.
+func (a *appender) finish(o outcome) {
+	b := a.storing
+	a.storing = nil
+	if o.err == nil && o.moved {
+		a.settle(b, o.end)
+	} else {
+		a.void()
+		if o.err == nil || violates(o.err, "receipts_key") {
+			a.appendLocked(b.postings())
+		} else {
+			a.broken(b.postings(), b, o.err, judge(o.err, o.moved))
+		}
 	}
+	a.requeue(a.held)
+	a.held = nil
+	a.trees.shrink(a.next)
+}
+
+// void puts back what was decided on top of a batch that is not stored as it was sent.
+func (a *appender) void() {
+	if a.next != nil {
+		a.requeue(a.next.postings())
+		a.next = nil
+	}
+}
+
+// appendNow is decideNext, send and finish at once, for when nothing is under way.
+func (a *appender) appendNow(ps []*posting) {
+	a.decideNext(ps)
+	if a.send(); a.storing != nil {
+		a.finish(<-a.stored)
+	}
+}
+
+// decideRetries decides b anew, now that the connection is free to look for receipts. It returns nil if it could not.
+func (a *appender) decideRetries(b *batch) *batch {
+	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+	defer cancel()
+	found, err := a.lookUp(ctx, b.postings())
+	if err != nil {
+		a.broken(b.postings(), nil, err, judgeRead(err))
+		return nil
+	}
+	again := a.newBatch()
+	full, early := a.decide(again, b.postings(), found)
+	a.requeue(append(full, early...))
+	return again
 }
 
 // refusesRetries says whether something was refused that may be the retry of what was accepted before. What is accepted
@@ -103,24 +162,26 @@ func (a *appender) lookUp(ctx context.Context, ps []*posting) (receipts, error) 
 	return scanReceipts(rows)
 }
 
-// commit stores the batch if the head is still where it was decided, and says whether it was. If there is nothing to
-// store, it only asks: what changes nothing, and what is refused, is decided against the present too.
-func (a *appender) commit(ctx context.Context, b *batch) (end Head, moved bool, err error) {
+// commit stores the batch if the head is still where it was decided. If there is nothing to store, it only asks: what
+// changes nothing, and what is refused, is decided against the present too.
+func (a *appender) commit(ctx context.Context, b *batch) (o outcome) {
 	if !b.stores() {
-		end, err = scanHead(a.conn.QueryRow(ctx, "head"))
-		return end, err == nil && end.Epoch == a.head.Epoch && end.Position == b.base, err
+		o.end, o.err = scanHead(a.conn.QueryRow(ctx, "head"))
+		o.moved = o.err == nil && o.end.Epoch == a.head.Epoch && o.end.Position == b.base
+		return o
 	}
+	o.end.Epoch = a.head.Epoch
 	rows, err := a.conn.Query(ctx, "append", b.arguments(a.head.Epoch)...)
 	if err != nil {
-		return end, false, err
+		o.err = err
+		return o
 	}
-	end.Epoch = a.head.Epoch
-	_, err = pgx.ForEachRow(rows, []any{&end.Position, &end.Time, nil}, func() error {
-		moved = true
+	_, o.err = pgx.ForEachRow(rows, []any{&o.end.Position, &o.end.Time, nil}, func() error {
+		o.moved = true
 		return nil
 	})
-	end.Time = end.Time.UTC()
-	return end, moved, err
+	o.end.Time = o.end.Time.UTC()
+	return o
 }
 
 // arguments are those of appendBatch.
@@ -165,7 +226,9 @@ func (a *appender) appendLocked(ps []*posting) {
 		a.broken(ps, nil, err, a.rollback(ctx, judgeRead(err)))
 		return
 	}
-	b := a.decide(ps, found)
+	b := a.newBatch()
+	full, early := a.decide(b, ps, found)
+	a.requeue(append(full, early...))
 	end, err := a.commitLocked(ctx, b)
 	if err != nil {
 		a.broken(b.postings(), b, err, a.rollback(ctx, judge(err, true)))
@@ -332,7 +395,7 @@ func (a *appender) rejected(ps []*posting, err error) {
 				if a.conn == nil { // the first half lost it
 					a.requeue(half)
 				} else {
-					a.append(half)
+					a.appendNow(half)
 				}
 			}
 			return

@@ -64,10 +64,15 @@ func (ts *trees) evolve(evs []events.Recorded) {
 	}
 }
 
-// shrink drops the least recently used trees until the others are within the limit. It keeps the last, whatever its size.
-func (ts *trees) shrink() {
+// shrink drops the least recently used trees until the others are within the limit. It keeps those that next was decided
+// on, and the last, whatever its size.
+func (ts *trees) shrink(next *batch) {
 	for ts.weight > ts.limit && ts.byRoot.Len() > 1 {
-		_, t, _ := ts.byRoot.RemoveOldest()
+		root, t, _ := ts.byRoot.GetOldest()
+		if next.uses(root) {
+			return
+		}
+		ts.byRoot.Remove(root)
 		ts.weight -= weigh(t)
 	}
 }
