@@ -47,14 +47,16 @@ type changeSetBody struct {
 
 type commandBody struct {
 	_           struct{}          `json:"-" additionalProperties:"false"`
-	Do          string            `json:"do" enum:"create,define,set,unset,remove"`
-	Key         string            `json:"key,omitempty" doc:"In all but create"`
+	Do          string            `json:"do" enum:"create,define,set,unset,remove,tag,untag"`
+	Key         string            `json:"key,omitempty" doc:"In define, set, unset and remove"`
 	Value       events.Value      `json:"value,omitempty" doc:"In set"`
 	Definition  events.Definition `json:"definition,omitzero" doc:"In define"`
 	Open        bool              `json:"open,omitempty" doc:"In create: keys may be set without a definition"`
 	Description string            `json:"description,omitempty" doc:"In create"`
 	Labels      map[string]string `json:"labels,omitempty" doc:"In create"`
-	Expect      expectBody        `json:"expect,omitzero" doc:"About the key; in all but create"`
+	Tag         events.Tag        `json:"tag,omitempty" doc:"In tag and untag"`
+	Revision    events.Revision   `json:"revision,omitempty" minimum:"1" doc:"In tag: what it names; absent: the revision that the change set makes"`
+	Expect      expectBody        `json:"expect,omitzero" doc:"About the key; where there is one"`
 }
 
 type expectBody struct {

@@ -67,9 +67,11 @@ const (
 	ProblemNamespaceNotFound  = problemPrefix + "namespace-not-found"
 	ProblemNoValue            = problemPrefix + "no-value" // the key has no effective value
 	ProblemNoDefinition       = problemPrefix + "no-definition"
+	ProblemUnknownPoint       = problemPrefix + "unknown-point" // of a history: a revision, position, time or tag
 	ProblemMethod             = problemPrefix + "method-not-allowed"
 	ProblemRequestTimeout     = problemPrefix + "request-timeout"  // the body did not arrive
 	ProblemNamespaceExists    = problemPrefix + "namespace-exists" // with other attributes
+	ProblemTagInUse           = problemPrefix + "tag-in-use"       // it names another revision
 	ProblemConflict           = problemPrefix + "conflict"         // an expectation does not hold
 	ProblemPreconditionFailed = problemPrefix + "precondition-failed"
 	ProblemOverLimit          = problemPrefix + "over-limit"

@@ -26,7 +26,7 @@ var ofTail = map[string]bool{
 }
 
 // TestKinds walks the table from both ends: every problem type that is declared is in it once, and every sentinel that
-// commands and eventlog declare is answered with a kind of its own.
+// events, commands and eventlog declare is answered with a kind of its own.
 func TestKinds(t *testing.T) {
 	rows := map[string]kind{}
 	sentinels := map[error]string{}
@@ -64,7 +64,7 @@ func TestKinds(t *testing.T) {
 	for err := range sentinels {
 		texts[err.Error()] = true
 	}
-	for _, dir := range []string{"../commands", "../eventlog"} {
+	for _, dir := range []string{"../events", "../commands", "../eventlog"} {
 		for _, text := range sentinelTexts(t, dir) {
 			if !texts[text] && !ofTail[text] {
 				t.Errorf("%s: error %q is not in the table", dir, text)

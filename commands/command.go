@@ -21,7 +21,7 @@ type Expect struct {
 	Position *events.Position `json:"position,omitempty"`
 }
 
-// Command is one of [Create], [Define], [Set], [Unset], [Remove].
+// Command is one of [Create], [Define], [Set], [Unset], [Remove], [Tag], [Untag].
 type Command interface {
 	// Do is the command's name on the wire.
 	Do() string
@@ -60,8 +60,21 @@ type Remove struct {
 	Expect Expect     `json:"expect,omitzero"`
 }
 
+// Tag names a revision of the namespace. A tag that names it already is left as it is.
+type Tag struct {
+	Tag      events.Tag      `json:"tag"`
+	Revision events.Revision `json:"revision,omitzero"` // 0: the one that the change set makes
+}
+
+// Untag frees a tag for another use.
+type Untag struct {
+	Tag events.Tag `json:"tag"`
+}
+
 func (Create) Do() string { return "create" }
 func (Define) Do() string { return "define" }
 func (Set) Do() string    { return "set" }
 func (Unset) Do() string  { return "unset" }
 func (Remove) Do() string { return "remove" }
+func (Tag) Do() string    { return "tag" }
+func (Untag) Do() string  { return "untag" }

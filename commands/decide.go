@@ -82,6 +82,10 @@ func (d *decision) command(cmd Command) {
 		if own, ok := d.begin(cmd.Key, cmd.Expect, definedRevision); ok {
 			d.remove(cmd, own)
 		}
+	case Tag:
+		d.tag(cmd)
+	case Untag:
+		d.untag(cmd)
 	default:
 		d.refuse("do", ErrMalformed, fmt.Sprintf("%q is not a command", d.at.Do))
 	}
@@ -148,15 +152,18 @@ func (d *decision) cause(ev events.Event) {
 	d.now = d.now.Evolve(events.Recorded{
 		Position: d.now.Position() + 1, Namespace: d.cs.Namespace, Revision: d.revision, Event: ev,
 	})
+	if _, ok := ev.(events.NamespaceCreated); ok {
+		d.created = d.at.Command
+	}
 	key := events.KeyOf(ev)
+	if key == "" {
+		return
+	}
 	t, ok := d.touched[key]
 	if !ok {
 		t = touch{none, none}
 	}
 	switch ev.(type) {
-	case events.NamespaceCreated:
-		d.created = d.at.Command
-		return
 	case events.KeyDefined, events.KeyRemoved:
 		t.shape = d.at.Command
 	case events.ValueSet, events.ValueUnset:
@@ -188,6 +195,31 @@ func (d *decision) create(c Create) {
 		return
 	}
 	d.refuse("", ErrNamespaceExists, fmt.Sprintf("namespace %q exists already, %s", d.cs.Namespace, other))
+}
+
+func (d *decision) tag(c Tag) {
+	ns, _ := d.now.Namespace(d.cs.Namespace)
+	named, inUse := ns.Tag(c.Tag)
+	switch {
+	case c.Revision >= d.revision:
+		detail := fmt.Sprintf("revision %d is not reached, the namespace is at %d", c.Revision, d.revision-1)
+		d.refuse("revision", events.ErrUnknownPoint, detail)
+	case !inUse && ns.TagCount() >= events.MaxTags:
+		d.refuse("tag", ErrLimit, fmt.Sprintf("the namespace has %d tags, the most it may have; untag some first", events.MaxTags))
+	case !inUse:
+		d.cause(events.NamespaceTagged(c))
+	case named != c.Revision:
+		d.refuse("tag", ErrTagInUse, fmt.Sprintf("tag %q names revision %d; untag it first", c.Tag, named))
+	}
+}
+
+func (d *decision) untag(c Untag) {
+	ns, _ := d.now.Namespace(d.cs.Namespace)
+	if _, ok := ns.Tag(c.Tag); !ok {
+		d.refuse("tag", events.ErrUnknownPoint, fmt.Sprintf("there is no tag %q", c.Tag))
+		return
+	}
+	d.cause(events.NamespaceUntagged(c))
 }
 
 func (d *decision) define(c Define, own config.Key) {

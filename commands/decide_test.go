@@ -174,6 +174,22 @@ func TestDecide(t *testing.T) {
 		{name: "set what a definition below forbids, but it has a value", given: pay + `pay.prod: [{"do":"define","key":"wait","definition":{"kind":"duration","max":"1m"}},{"do":"set","key":"wait","value":"5s"}]`,
 			ns: "pay", when: `[{"do":"set","key":"wait","value":"2m"}]`, want: `value.set wait {"value":"2m"}`},
 
+		// tag, untag
+		{name: "tag a revision", given: pay, ns: "pay", when: `[{"do":"tag","tag":"v1","revision":1}]`, want: `namespace.tagged  {"tag":"v1","revision":1}`},
+		{name: "tag what the change set makes", given: pay, ns: "pay", when: `[{"do":"set","key":"conns","value":6},{"do":"tag","tag":"v1"}]`,
+			want: "value.set conns {\"value\":6}\nnamespace.tagged  {\"tag\":\"v1\"}"},
+		{name: "tag a revision that is not reached", given: pay, ns: "pay", when: `[{"do":"set","key":"conns","value":6},{"do":"tag","tag":"v1","revision":3}]`,
+			want: `tag pay: revision 3 is not reached, the namespace is at 2`, err: events.ErrUnknownPoint},
+		{name: "tag again alike", given: pay + `pay: [{"do":"tag","tag":"v1","revision":1}]`, ns: "pay", when: `[{"do":"tag","tag":"v1","revision":1}]`},
+		{name: "tag in use", given: pay + `pay: [{"do":"tag","tag":"v1","revision":1}]`, ns: "pay", when: `[{"do":"tag","tag":"v1","revision":2}]`,
+			want: `tag pay: tag "v1" names revision 1; untag it first`, err: commands.ErrTagInUse},
+		{name: "tag in use by its own revision", given: pay + `pay: [{"do":"tag","tag":"v1"}]`, ns: "pay", when: `[{"do":"tag","tag":"v1"}]`,
+			want: `tag pay: tag "v1" names revision 3; untag it first`, err: commands.ErrTagInUse},
+		{name: "move a tag", given: pay + `pay: [{"do":"tag","tag":"v1"}]`, ns: "pay", when: `[{"do":"untag","tag":"v1"},{"do":"tag","tag":"v1","revision":2}]`,
+			want: "namespace.untagged  {\"tag\":\"v1\"}\nnamespace.tagged  {\"tag\":\"v1\",\"revision\":2}"},
+		{name: "tags are not inherited", given: pay + `pay: [{"do":"tag","tag":"v1"}]`, ns: "pay.prod", when: `[{"do":"untag","tag":"v1"}]`,
+			want: `untag pay.prod: there is no tag "v1"`, err: events.ErrUnknownPoint},
+
 		// unset
 		{name: "unset", given: pay, ns: "pay.prod", when: `[{"do":"unset","key":"conns"}]`, want: `value.unset conns {}`},
 		{name: "unset where nothing is set", given: pay, ns: "pay.prod", when: `[{"do":"unset","key":"wait"}]`},
@@ -247,7 +263,7 @@ func TestDecide(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if err == nil { // deciding it again on what it led to changes nothing, unless it expects or removes
+			if err == nil { // deciding it again on what it led to changes nothing, unless it expects, removes or names what it made
 				checkRepeat(t, evolve(tree, events.Namespace(tt.ns), evs), tt.ns, tt.when)
 			}
 		})
@@ -256,7 +272,8 @@ func TestDecide(t *testing.T) {
 
 func checkRepeat(t *testing.T, tree config.Tree, ns, when string) {
 	t.Helper()
-	if strings.Contains(when, "expect") || strings.Contains(when, "remove") || strings.Contains(when, "unset") {
+	if strings.Contains(when, "expect") || strings.Contains(when, "remove") || strings.Contains(when, "unset") ||
+		strings.Contains(when, "untag") || strings.Contains(when, `"tag":"v1"}`) {
 		return
 	}
 	if evs, err := decide(t, tree, ns, when); err != nil || len(evs) > 0 {
@@ -401,5 +418,19 @@ func TestDecideBoundsWhatSchemasTake(t *testing.T) {
 	}
 	if _, err := commands.Decide(tree, cs); !errors.Is(err, commands.ErrInvalidDefinition) || !strings.Contains(err.Error(), "post less at once") {
 		t.Errorf("definitions: got %v", err)
+	}
+}
+
+func TestTagsAreBounded(t *testing.T) {
+	f := config.NewFold(config.Tree{})
+	f.Apply(events.Recorded{Position: 1, Namespace: "pay", Revision: 1, Event: events.NamespaceCreated{}})
+	for i := range events.MaxTags {
+		f.Apply(events.Recorded{Position: events.Position(i + 2), Namespace: "pay", Revision: 1, Event: events.NamespaceTagged{Tag: events.Tag(fmt.Sprint("v", i))}})
+	}
+	if _, err := decide(t, f.Tree(), "pay", `[{"do":"tag","tag":"one-more"}]`); !errors.Is(err, commands.ErrLimit) {
+		t.Errorf("one more: got %v", err)
+	}
+	if _, err := decide(t, f.Tree(), "pay", `[{"do":"untag","tag":"v7"},{"do":"tag","tag":"one-more"}]`); err != nil {
+		t.Errorf("one for another: got %v", err)
 	}
 }

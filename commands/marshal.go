@@ -44,6 +44,16 @@ func posted(cmd Command) any {
 			Do string `json:"do"`
 			Remove
 		}{do, cmd}
+	case Tag:
+		return struct {
+			Do string `json:"do"`
+			Tag
+		}{do, cmd}
+	case Untag:
+		return struct {
+			Do string `json:"do"`
+			Untag
+		}{do, cmd}
 	}
 	return cmd
 }

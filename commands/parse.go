@@ -164,7 +164,7 @@ func (p *parser) changeSet(body []byte, cs *ChangeSet) {
 	})
 }
 
-const knownCommands = "create, define, remove, set, unset"
+const knownCommands = "create, define, remove, set, tag, unset, untag"
 
 // command returns the command that raw says; what it returns counts only if there was no problem.
 func (p *parser) command(raw json.RawMessage) Command {
@@ -201,6 +201,16 @@ func (p *parser) command(raw json.RawMessage) Command {
 	case "remove":
 		var c Remove
 		p.keyed(members, &c.Key, &c.Expect, "", nil)
+		return c
+	case "tag":
+		var c Tag
+		p.require("", members, "tag")
+		p.read("", members, fields{"do": ignore, "tag": into(&c.Tag, readTag), "revision": into(&c.Revision, readRevision)})
+		return c
+	case "untag":
+		var c Untag
+		p.require("", members, "tag")
+		p.read("", members, fields{"do": ignore, "tag": into(&c.Tag, readTag)})
 		return c
 	}
 	p.at.Do = ""
@@ -350,6 +360,22 @@ func readNumber[N ~int64](raw json.RawMessage) (*N, error) {
 		return nil, errors.New("is not a whole number, 0 or more")
 	}
 	return new(N(n)), nil
+}
+
+func readRevision(raw json.RawMessage) (events.Revision, error) {
+	n, err := readNumber[events.Revision](raw)
+	if err != nil || *n == 0 {
+		return 0, errors.New("is not a whole number, 1 or more")
+	}
+	return *n, nil
+}
+
+func readTag(raw json.RawMessage) (events.Tag, error) {
+	s, err := readString(raw)
+	if err != nil {
+		return "", err
+	}
+	return events.ParseTag(s)
 }
 
 func readValue(raw json.RawMessage) (events.Value, error) { return events.ParseValue(raw) }

@@ -27,7 +27,10 @@ func TestParse(t *testing.T) {
 			{"do": "define", "key": "j", "definition": {"kind": "json", "schema": {"type": "object"}, "default": null}},
 			{"do": "set", "key": "a.b", "value": {"b": 1, "a": "}]\"{["}, "expect": {"revision": 12, "position": 9}},
 			{"do": "unset", "key": "c"},
-			{"key": "c", "do": "remove"}
+			{"key": "c", "do": "remove"},
+			{"do": "tag", "tag": "before-sale", "revision": 41},
+			{"do": "tag", "tag": "v1.2"},
+			{"do": "untag", "tag": "v1.1"}
 		]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +48,9 @@ func TestParse(t *testing.T) {
 			commands.Set{Key: "a.b", Value: `{"a":"}]\"{[","b":1}`, Expect: commands.Expect{Revision: new(events.Revision(12)), Position: new(events.Position(9))}},
 			commands.Unset{Key: "c"},
 			commands.Remove{Key: "c"},
+			commands.Tag{Tag: "before-sale", Revision: 41},
+			commands.Tag{Tag: "v1.2"},
+			commands.Untag{Tag: "v1.1"},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -83,8 +89,8 @@ func TestParseRefuses(t *testing.T) {
 		{"expect a position of the namespace", `{"expect":{"position":1},"commands":[{"do":"unset","key":"a"}]}`, `pay: expect has an unknown member "position"; allowed are revision`, "/expect", commands.ErrMalformed},
 
 		{"command not an object", commandsOf(`5`), `pay: command is not an object`, "/commands/0", commands.ErrMalformed},
-		{"no do", commandsOf(`{"key":"a"}`), `pay: do is missing; it is one of create, define, remove, set, unset`, "/commands/0/do", commands.ErrMalformed},
-		{"unknown do", commandsOf(`{"do":"delete","key":"a"}`), `pay: do "delete" is not a command; it is one of create, define, remove, set, unset`, "/commands/0/do", commands.ErrMalformed},
+		{"no do", commandsOf(`{"key":"a"}`), `pay: do is missing; it is one of create, define, remove, set, tag, unset, untag`, "/commands/0/do", commands.ErrMalformed},
+		{"unknown do", commandsOf(`{"do":"delete","key":"a"}`), `pay: do "delete" is not a command; it is one of create, define, remove, set, tag, unset, untag`, "/commands/0/do", commands.ErrMalformed},
 		{"do not text", commandsOf(`{"do":1}`), `pay: do is not a string`, "/commands/0/do", commands.ErrMalformed},
 		{"unknown member of a command", commandsOf(`{"do":"set","key":"a","vlaue":"` + secret + `","value":1}`), `set pay/a: has an unknown member "vlaue"; allowed are do, expect, key, value`, "/commands/0", commands.ErrMalformed},
 		{"no key", commandsOf(`{"do":"set","value":1}`), `set pay: key is missing`, "/commands/0/key", commands.ErrMalformed},
@@ -106,8 +112,12 @@ func TestParseRefuses(t *testing.T) {
 		{"label without a name", commandsOf(`{"do":"create","labels":{"":"x"}}`), `create pay: labels have one without a name`, "/commands/0/labels", commands.ErrMalformed},
 		{"too many labels", commandsOf(`{"do":"create","labels":{` + manyLabels(65) + `}}`), `create pay: labels has more than 64 members`, "/commands/0/labels", commands.ErrLimit},
 		{"description too long", commandsOf(`{"do":"create","description":"` + strings.Repeat("x", 5000) + `"}`), `create pay: description is 5000 bytes, more than 4096`, "/commands/0/description", commands.ErrLimit},
+		{"no tag", commandsOf(`{"do":"tag","revision":1}`), `tag pay: tag is missing`, "/commands/0/tag", commands.ErrMalformed},
+		{"tag like a number", commandsOf(`{"do":"untag","tag":"41"}`), `untag pay: tag "41": does not begin with a letter, at byte 0`, "/commands/0/tag", commands.ErrName},
+		{"tag of no revision", commandsOf(`{"do":"tag","tag":"a","revision":0}`), `tag pay: revision is not a whole number, 1 or more`, "/commands/0/revision", commands.ErrMalformed},
+		{"restored", commandsOf(`{"do":"restored","namespace":"pay","revision":1,"position":1}`), `pay: do "restored" is not a command; it is one of create, define, remove, set, tag, unset, untag`, "/commands/0/do", commands.ErrMalformed},
 		{"second command", commandsOf(`{"do":"unset","key":"a"},{"do":"set","key":"b"}`), `set pay/b: value is missing`, "/commands/1/value", commands.ErrMalformed},
-		{"several problems", `{"reason":1,"commands":[{"do":"set","key":"a"},{"do":"sett"}]}`, `pay: reason is not a string; set pay/a: value is missing; pay: do "sett" is not a command; it is one of create, define, remove, set, unset`, "/reason", commands.ErrMalformed},
+		{"several problems", `{"reason":1,"commands":[{"do":"set","key":"a"},{"do":"sett"}]}`, `pay: reason is not a string; set pay/a: value is missing; pay: do "sett" is not a command; it is one of create, define, remove, set, tag, unset, untag`, "/reason", commands.ErrMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := commands.Parse("pay", "ann", []byte(tt.body))

@@ -36,7 +36,7 @@ func anyCommand(t *rapid.T) commands.Command {
 	key := rapid.SampledFrom(someKeys).Draw(t, "key")
 	expect := commands.Expect{Revision: maybe[events.Revision](t), Position: maybe[events.Position](t)}
 	value := rapid.SampledFrom([]events.Value{"1", "2", "30", `"90s"`, `"x"`, "null"})
-	switch rapid.SampledFrom([]string{"create", "define", "define", "set", "set", "set", "unset", "remove"}).Draw(t, "do") {
+	switch rapid.SampledFrom([]string{"create", "define", "define", "set", "set", "set", "unset", "remove", "tag", "untag"}).Draw(t, "do") {
 	case "create":
 		return commands.Create{Open: rapid.Bool().Draw(t, "open")}
 	case "define":
@@ -55,6 +55,10 @@ func anyCommand(t *rapid.T) commands.Command {
 		return commands.Set{Key: key, Value: value.Draw(t, "value"), Expect: expect}
 	case "unset":
 		return commands.Unset{Key: key, Expect: expect}
+	case "tag":
+		return commands.Tag{Tag: "t", Revision: events.Revision(rapid.IntRange(0, 3).Draw(t, "revision"))}
+	case "untag":
+		return commands.Untag{Tag: "t"}
 	}
 	return commands.Remove{Key: key, Expect: expect}
 }

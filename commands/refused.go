@@ -17,6 +17,7 @@ var (
 	ErrLimit             = errors.New("over a limit")        // too large, too many
 	ErrNamespaceNotFound = errors.New("namespace not found") //
 	ErrNamespaceExists   = errors.New("namespace exists")    // create, with other attributes
+	ErrTagInUse          = errors.New("tag in use")          // it names another revision
 	ErrUnknownKey        = errors.New("unknown key")         // Problem.Suggestion has the nearest known name
 	ErrInvalidValue      = errors.New("invalid value")       // a definition here or below forbids it
 	ErrInvalidDefinition = errors.New("invalid definition")  // makes no sense, or present values violate it
@@ -36,7 +37,7 @@ type Problem struct {
 	Field      string     // member of the command or change set that is wrong: "value", "expect.revision"; may be empty
 	Do         string     // the command's name; empty for the change set
 	Key        events.Key // may be empty
-	Err        error      // one of the sentinels above
+	Err        error      // one of the sentinels above, or events.ErrUnknownPoint
 	Detail     string     // what is wrong and what to do, without any value
 	Suggestion events.Key // the known key that was perhaps meant; may be empty
 	Violations []Violation

@@ -63,14 +63,15 @@ func ChangesIn(before, after Tree, evs []events.Recorded, ns events.Namespace) (
 	return ViewChange{ns, space.Revision, changes}, own || len(changes) > 0
 }
 
-// touched returns the keys that evs are about, sorted, and whether one of evs creates the namespace.
+// touched returns the keys that evs are about, sorted, and whether one of evs creates the namespace. The other events about
+// the namespace itself change no view.
 func touched(evs []events.Recorded) (keys []events.Key, created bool) {
 	for _, ev := range evs {
 		if _, ok := ev.Event.(events.NamespaceCreated); ok {
 			created = true
-			continue
+		} else if key := events.KeyOf(ev.Event); key != "" {
+			keys = append(keys, key)
 		}
-		keys = append(keys, events.KeyOf(ev.Event))
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys), created

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -36,6 +37,10 @@ func (f *Fold) Apply(ev events.Recorded) {
 	case events.NamespaceCreated:
 		ns.space.CreatedAt = ev
 		ns.space.Open, ns.space.Description, ns.space.Labels = e.Open, e.Description, e.Labels
+	case events.NamespaceTagged:
+		ns.space.tags = ns.space.tags.With(e.Tag, cmp.Or(e.Revision, ev.Revision))
+	case events.NamespaceUntagged:
+		ns.space.tags = ns.space.tags.Without(e.Tag)
 	case events.KeyDefined:
 		own, _ := ns.keys.Get(e.Key)
 		own.Definition = &Definition{Definition: e.Definition, From: ev.Namespace, Revision: ev.Revision, Position: ev.Position}

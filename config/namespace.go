@@ -18,6 +18,7 @@ type Namespace struct {
 	Description string
 	Labels      map[string]string
 	keys        *pmap.Map[events.Key, Key]
+	tags        *pmap.Map[events.Tag, events.Revision]
 }
 
 // Key is the own state of a key in a namespace: an own definition, an own value, or both.
@@ -37,6 +38,15 @@ func (n *Namespace) Keys() iter.Seq2[events.Key, Key] { return n.keys.All() }
 // Len is the number of keys that have own state.
 func (n *Namespace) Len() int { return n.keys.Len() }
 
+// Tag returns the revision that tag names, and whether it is in use.
+func (n *Namespace) Tag(tag events.Tag) (events.Revision, bool) { return n.tags.Get(tag) }
+
+// Tags yields the tags in use and the revisions that they name, in no order.
+func (n *Namespace) Tags() iter.Seq2[events.Tag, events.Revision] { return n.tags.All() }
+
+// TagCount is the number of tags in use.
+func (n *Namespace) TagCount() int { return n.tags.Len() }
+
 // Equal says whether t and other are the same state, whatever events they were folded from.
 func (t Tree) Equal(other Tree) bool {
 	if t.position != other.position || t.spaces.Len() != other.spaces.Len() {
@@ -55,12 +65,18 @@ func (n *Namespace) equal(other *Namespace) bool {
 	a, b := n.CreatedAt, other.CreatedAt
 	if n.Name != other.Name || n.Revision != other.Revision || n.Position != other.Position || n.Open != other.Open ||
 		n.Description != other.Description || !maps.Equal(n.Labels, other.Labels) || n.Len() != other.Len() ||
+		n.TagCount() != other.TagCount() ||
 		a.Position != b.Position || a.Revision != b.Revision || !a.Time.Equal(b.Time) || a.Actor != b.Actor || a.Reason != b.Reason {
 		return false
 	}
 	for key, own := range n.keys.All() {
 		same, ok := other.keys.Get(key)
 		if !ok || !own.equal(same) {
+			return false
+		}
+	}
+	for tag, revision := range n.tags.All() {
+		if same, ok := other.tags.Get(tag); !ok || same != revision {
 			return false
 		}
 	}

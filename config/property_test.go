@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -39,7 +40,7 @@ func anyEvent() *rapid.Generator[events.Event] {
 	return rapid.Custom(func(t *rapid.T) events.Event {
 		key := rapid.SampledFrom(someKeys).Draw(t, "key")
 		value := rapid.SampledFrom([]events.Value{"1", "2", `"90s"`, `"1m30s"`, "null"})
-		switch rapid.IntRange(0, 4).Draw(t, "type") {
+		switch rapid.IntRange(0, 7).Draw(t, "type") {
 		case 0:
 			return events.KeyDefined{Key: key, Definition: events.Definition{
 				Kind:      rapid.SampledFrom(events.Kinds).Draw(t, "kind"),
@@ -50,13 +51,19 @@ func anyEvent() *rapid.Generator[events.Event] {
 			return events.KeyRemoved{Key: key}
 		case 2:
 			return events.ValueUnset{Key: key}
+		case 3:
+			return events.NamespaceTagged{Tag: events.Tag(key), Revision: events.Revision(rapid.IntRange(0, 3).Draw(t, "revision"))}
+		case 4:
+			return events.NamespaceUntagged{Tag: events.Tag(key)}
+		case 5:
+			return events.NamespaceRestored{Namespace: "a", Revision: 1, Position: 1}
 		}
 		return events.ValueSet{Key: key, Value: value.Draw(t, "value")}
 	})
 }
 
 // surviving keeps of a history what a load reads: per key the last definition or removal and the last set, unset or
-// removal; what creates a namespace; and each namespace's last event.
+// removal; all that is about a namespace itself.
 func surviving(h []events.Recorded) (kept []events.Recorded) {
 	type address struct {
 		ns   events.Namespace
@@ -68,8 +75,8 @@ func surviving(h []events.Recorded) (kept []events.Recorded) {
 		key := events.KeyOf(ev.Event)
 		last[address{ev.Namespace, "", "last"}] = ev.Position
 		switch ev.Event.(type) {
-		case events.NamespaceCreated:
-			last[address{ev.Namespace, "", "created"}] = ev.Position
+		case events.NamespaceCreated, events.NamespaceTagged, events.NamespaceUntagged, events.NamespaceRestored:
+			last[address{ev.Namespace, "", fmt.Sprint(ev.Position)}] = ev.Position
 		case events.KeyDefined:
 			last[address{ev.Namespace, key, "definition"}] = ev.Position
 		case events.ValueSet, events.ValueUnset:

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
-// Load folds the tree that ns belongs to, from the events up to and including at (0: all). It costs by the keys, not by
-// the length of their history.
+// Load folds the tree that ns belongs to, from the events up to and including at (0: all). It costs by the keys, and the
+// events about namespaces themselves (tags, restores), not by the length of the keys' history.
 func (l *Log) Load(ctx context.Context, ns events.Namespace, at events.Position) (config.Tree, error) {
 	if at <= 0 {
 		at = endOfLog
@@ -20,8 +20,8 @@ func (l *Log) Load(ctx context.Context, ns events.Namespace, at events.Position)
 }
 
 // selectTree reads what the state of root $1 as of position $2 comes from: of each key the last event that defined or
-// removed it, and the last that set, unset or removed its value; all else before them has no effect any more. The last
-// event of each namespace is always among them.
+// removed it, and the last that set, unset or removed its value; all else before them has no effect any more. And all that is
+// about a namespace itself. The last event of each namespace is always among them.
 //
 // The keys are found by loose index scans: each step of the recursion is one descent to the next key, however many
 // events the last one had. So is the last event of each.
@@ -88,7 +88,7 @@ const selectTree = `
 	          AND namespace = v.namespace AND key = v.key AND position <= $2
 	        ORDER BY position DESC
 	        LIMIT 1) p
-	    UNION ALL -- of types unknown here, for which decoding stops
+	    UNION ALL -- about namespaces themselves, or of types unknown here, for which decoding stops
 	    SELECT position
 	    FROM events
 	    WHERE type NOT IN ('namespace.created.v1', 'key.defined.v1', 'key.removed.v1', 'value.set.v1', 'value.unset.v1')

@@ -35,6 +35,9 @@ func TestLoadEqualsFold(t *testing.T) {
 			rapid.Map(keys, func(k events.Key) events.Event {
 				return events.KeyDefined{Key: k, Definition: events.Definition{Kind: events.Int, Default: "5"}}
 			}),
+			rapid.Map(keys, func(k events.Key) events.Event { return events.NamespaceTagged{Tag: events.Tag(k), Revision: 1} }),
+			rapid.Map(keys, func(k events.Key) events.Event { return events.NamespaceUntagged{Tag: events.Tag(k)} }),
+			rapid.Just(events.Event(events.NamespaceRestored{Namespace: root, Revision: 1, Position: 1})),
 		)
 		var first, last events.Position
 		for range rapid.IntRange(1, 15).Draw(t, "change sets") {

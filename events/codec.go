@@ -39,6 +39,12 @@ func Decode(s Stored) (Event, error) {
 	switch s.Type {
 	case TypeNamespaceCreated:
 		return decode(s, func(*NamespaceCreated) bool { return true })
+	case TypeNamespaceTagged:
+		return decode(s, func(ev *NamespaceTagged) bool { return ev.Tag != "" })
+	case TypeNamespaceUntagged:
+		return decode(s, func(ev *NamespaceUntagged) bool { return ev.Tag != "" })
+	case TypeNamespaceRestored:
+		return decode(s, func(ev *NamespaceRestored) bool { return ev.Namespace != "" && ev.Revision > 0 && ev.Position > 0 })
 	case TypeKeyDefined:
 		return decode(s, func(ev *KeyDefined) bool { ev.Key = s.Key; return ev.Definition.Kind != "" })
 	case TypeKeyRemoved:
@@ -50,6 +56,8 @@ func Decode(s Stored) (Event, error) {
 		return decode(s, func(ev *ValueSet) bool { ev.Key = s.Key; return ev.Value != "" })
 	case TypeValueUnset:
 		return ValueUnset{Key: s.Key}, nil
+	case TypeEpochBegan:
+		return decode(s, func(ev *EpochBegan) bool { return ev.Epoch != "" && ev.Previous != "" })
 	}
 	return nil, &UnknownTypeError{Type: s.Type}
 }

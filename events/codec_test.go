@@ -19,6 +19,11 @@ var update = flag.Bool("update", false, "write the golden files anew: only for a
 var stored = map[string]events.Event{
 	"namespace.created.v1":      events.NamespaceCreated{},
 	"namespace.created.v1.full": events.NamespaceCreated{Open: true, Description: "Payments <prod>\n& \"eu\"", Labels: map[string]string{"team": "pay", "a": ""}},
+	"namespace.tagged.v1":       events.NamespaceTagged{Tag: "before-sale", Revision: 41},
+	"namespace.tagged.v1.own":   events.NamespaceTagged{Tag: "before-sale"},
+	"namespace.untagged.v1":     events.NamespaceUntagged{Tag: "before-sale"},
+	"namespace.restored.v1":     events.NamespaceRestored{Namespace: "payments.prod", Revision: 41, Position: 345},
+	"epoch.began.v1":            events.EpochBegan{Epoch: "0198b8a4-7c1e-4d52-9d3f-2f1f0c9f6a10", Previous: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"},
 	"key.defined.v1":            events.KeyDefined{Key: "db.max_conns", Definition: events.Definition{Kind: events.Int}},
 	"key.defined.v1.int":        events.KeyDefined{Key: "db.max_conns", Definition: fullInt},
 	"key.defined.v1.string":     events.KeyDefined{Key: "tls.mode", Definition: fullString},
@@ -84,10 +89,7 @@ func TestEveryTypeHasGoldenFiles(t *testing.T) {
 	if len(files) != len(stored) {
 		t.Errorf("testdata has %d golden files, the table %d events", len(files), len(stored))
 	}
-	types := []string{
-		events.TypeNamespaceCreated, events.TypeKeyDefined, events.TypeKeyRemoved, events.TypeValueSet, events.TypeValueUnset,
-	}
-	for _, typ := range types {
+	for _, typ := range events.Types {
 		found := false
 		for _, ev := range stored {
 			found = found || ev.Type() == typ
@@ -112,6 +114,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{Type: events.TypeKeyDefined, Key: "a", Data: []byte(`[]`)},
 		{Type: events.TypeKeyDefined, Key: "a", Data: []byte(`{}`)},
 		{Type: events.TypeNamespaceCreated, Data: []byte(`"x"`)},
+		{Type: events.TypeNamespaceTagged, Data: []byte(`{"revision":1}`)},
+		{Type: events.TypeNamespaceUntagged, Data: []byte(`{}`)},
+		{Type: events.TypeNamespaceRestored, Data: []byte(`{"namespace":"a","revision":1}`)},
+		{Type: events.TypeNamespaceRestored, Data: []byte(`{"namespace":"a","position":1}`)},
+		{Type: events.TypeNamespaceRestored, Data: []byte(`{"revision":1,"position":1}`)},
+		{Type: events.TypeEpochBegan, Data: []byte(`{"epoch":"e"}`)},
+		{Type: events.TypeEpochBegan, Data: []byte(`{"previous":"e"}`)},
 	} {
 		if ev, err := events.Decode(s); err == nil {
 			t.Errorf("decode %s %s: got %v, want an error", s.Type, s.Data, ev)

@@ -15,6 +15,8 @@ const (
 	MaxLabels            = 64        // labels on a namespace or a definition
 	MaxLabelBytes        = 256       // a label's name, and its value; a unit, a group
 	MaxDescriptionBytes  = 4 << 10   // a description of a namespace or a key
+	MaxTagBytes          = 128       // a tag
+	MaxTags              = 10_000    // tags in use in a namespace
 )
 
 // LimitError says which limit something is over.

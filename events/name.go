@@ -12,9 +12,13 @@ type Namespace string
 // Key is a setting in a namespace: "db.max_conns". Parts are [A-Za-z0-9_-]+ joined by dots, at most [MaxKeyBytes].
 type Key string
 
+// Tag names a revision of a namespace: "before-sale". It is [A-Za-z][A-Za-z0-9._-]*, at most [MaxTagBytes]: never a number
+// or a time.
+type Tag string
+
 // NameError says what is wrong with a name, and where.
 type NameError struct {
-	What   string // "namespace" or "key"
+	What   string // "namespace", "key" or "tag"
 	Name   string // as given
 	Offset int    // byte offset of the offending place
 	Why    string
@@ -97,6 +101,29 @@ func ParseKey(s string) (Key, error) {
 		}
 	}
 	return Key(s), nil
+}
+
+// ParseTag returns s as a tag, or a [*NameError].
+func ParseTag(s string) (Tag, error) {
+	fail := func(at int, why string) (Tag, error) {
+		return "", &NameError{What: "tag", Name: s, Offset: at, Why: why}
+	}
+	if s == "" {
+		return fail(0, "is empty")
+	}
+	if len(s) > MaxTagBytes {
+		return fail(MaxTagBytes, fmt.Sprintf("is %d bytes, more than %d,", len(s), MaxTagBytes))
+	}
+	for i := range len(s) {
+		switch {
+		case isLower(s[i]) || isUpper(s[i]):
+		case i == 0:
+			return fail(i, "does not begin with a letter,")
+		case !isDigit(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != '-':
+			return fail(i, badByte(s, i, "A-Z, a-z, 0-9, '.', '_' and '-'"))
+		}
+	}
+	return Tag(s), nil
 }
 
 // Parent returns the namespace whose name n extends by one label, and whether there is such a name.

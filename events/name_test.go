@@ -119,3 +119,24 @@ func TestAncestry(t *testing.T) {
 		}
 	}
 }
+
+func TestParseTag(t *testing.T) {
+	for _, ok := range []string{"a", "Z", "before-sale", "v1.2_3", strings.Repeat("x", events.MaxTagBytes)} {
+		if got, err := events.ParseTag(ok); err != nil || string(got) != ok {
+			t.Errorf("ParseTag(%q): got %q, %v", ok, got, err)
+		}
+	}
+	for _, tt := range []struct{ in, want string }{
+		{"", `tag: is empty`},
+		{"41", `tag "41": does not begin with a letter, at byte 0`},
+		{"2026-11-20", `tag "2026-11-20": does not begin with a letter, at byte 0`},
+		{"a/b", `tag "a/b": '/' is not one of A-Z, a-z, 0-9, '.', '_' and '-' at byte 1, after "a"`},
+		{strings.Repeat("x", 129), `tag "` + strings.Repeat("x", 33) + `": is 129 bytes, more than 128, at byte 128, after "` + strings.Repeat("x", 32) + `"`},
+	} {
+		_, err := events.ParseTag(tt.in)
+		var name *events.NameError
+		if !errors.As(err, &name) || err.Error() != tt.want {
+			t.Errorf("ParseTag(%q):\n got %v\nwant %s", tt.in, err, tt.want)
+		}
+	}
+}

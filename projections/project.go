@@ -47,8 +47,13 @@ func (s *session) project(ctx context.Context, b tailed) error {
 	}
 	s.head = max(s.head, b.head.Position)
 	for cs := range events.ChangeSets(b.evs) {
-		if cs[len(cs)-1].Position <= s.position {
+		last := cs[len(cs)-1].Position
+		if last <= s.position {
 			continue // Tail delivers at least once
+		}
+		if cs[0].Namespace == events.LogNamespace {
+			s.position = last // about the log itself: no view shows it
+			continue
 		}
 		if err := s.fold(ctx, cs); err != nil {
 			return err

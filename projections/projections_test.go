@@ -172,3 +172,24 @@ func TestLargeChangeSets(t *testing.T) {
 func key(i int) events.Key {
 	return events.Key("group" + string(rune('a'+i%26)) + ".key-" + strconv.Itoa(i))
 }
+
+// What is about the log itself, or about a namespace and not its values, goes by: the heartbeat moves, nothing is listed,
+// and the view of a tagged namespace has its revision.
+func TestEventsOfNoView(t *testing.T) {
+	leakFree(t)
+	log := testenv.Log(t)
+	_, rdb := testenv.Redis(t)
+	running(t, log, rdb, quick)
+	post(t, log, "a", created(), set("k", "1"))
+	began := events.EpochBegan{Epoch: "next", Previous: "last"}
+	projected(t, rdb, post(t, log, events.LogNamespace, began).Position)
+	equalToLog(t, log, rdb)
+	post(t, log, "a", events.NamespaceTagged{Tag: "t"})
+	post(t, log, "a", events.NamespaceRestored{Namespace: "a", Revision: 1, Position: 1}, set("k", "2"))
+	post(t, log, events.LogNamespace, began)
+	equalToLog(t, log, rdb)
+	about := rdb.Keys(t.Context(), "*@log*").Val()
+	if len(about) > 0 {
+		t.Errorf("Redis has %v", about)
+	}
+}
