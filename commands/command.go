@@ -9,6 +9,8 @@ type ChangeSet struct {
 	Reason    string
 	Expect    Expect // about the namespace
 	Commands  []Command
+	// Restored says what the commands bring back; nil: they are no restore. [Restore] gives it, and nobody can post it.
+	Restored *events.NamespaceRestored
 }
 
 // Expect is what the poster believes to be so; where it is not, the change set is refused with [ErrConflict].

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/events"
@@ -35,6 +36,9 @@ func Decide(t config.Tree, cs ChangeSet) ([]events.Event, error) {
 	}
 	if err := d.refused(cs.Namespace); err != nil {
 		return nil, err
+	}
+	if cs.Restored != nil && len(d.events) > 0 {
+		return slices.Insert(d.events, 0, events.Event(*cs.Restored)), nil
 	}
 	return d.events, nil
 }

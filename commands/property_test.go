@@ -12,11 +12,14 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
-var someKeys = []events.Key{"k", "l", "m.n"}
+var (
+	someSpaces = []events.Namespace{"a", "a.b", "a.b.c", "a.d"}
+	someKeys   = []events.Key{"k", "l", "m.n"}
+)
 
 func anyChangeSet(t *rapid.T) commands.ChangeSet {
 	return commands.ChangeSet{
-		Namespace: rapid.SampledFrom([]events.Namespace{"a", "a.b", "a.b.c", "a.d"}).Draw(t, "namespace"),
+		Namespace: rapid.SampledFrom(someSpaces).Draw(t, "namespace"),
 		Actor:     "ann",
 		Reason:    rapid.SampledFrom([]string{"", "because <of> \"it\"", "ü\n"}).Draw(t, "reason"),
 		Expect:    commands.Expect{Revision: maybe[events.Revision](t)},

@@ -76,7 +76,7 @@ func TestBatch(t *testing.T) {
 		post(1, request("a"), func(config.Tree) ([]events.Event, error) { return nil, refusal }),
 		post(2, request("a"), func(config.Tree) ([]events.Event, error) { panic("a value") }),
 		post(3, spoilt, these(set("k", 2))),
-		post(4, request("a"), these(make([]events.Event, events.MaxChangeSetCommands+1)...)),
+		post(4, request("a"), these(make([]events.Event, events.MaxChangeSetCommands+2)...)),
 		func() { present, _ = log.Present(context.Background(), "a") },
 		post(5, request("a"), func(t config.Tree) ([]events.Event, error) {
 			ns, _ := t.Namespace("a")

@@ -178,8 +178,9 @@ func (a *appender) safely(p *posting, t config.Tree) (evs []events.Event, err er
 	return evs, err
 }
 
-// maxEvents is how many events a change set may have: a command causes one. A page of Tail must hold a whole one.
-const maxEvents = events.MaxChangeSetCommands
+// maxEvents is how many events a change set may have: a command causes one, and a restore says by one more what it is. A page
+// of Tail must hold a whole one.
+const maxEvents = events.MaxChangeSetCommands + 1
 
 func encode(evs []events.Event) ([]events.Stored, error) {
 	encoded := make([]events.Stored, len(evs))
