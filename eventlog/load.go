@@ -112,13 +112,7 @@ func (l *Log) load(ctx context.Context, root events.Namespace, at events.Positio
 	if at == 0 {
 		return t, nil
 	}
-	patience := loadPatience * l.cfg.Timeout
-	err = l.readWithin(ctx, patience, func(ctx context.Context) error {
-		tx, err := l.beginPatient(ctx, patience)
-		if err != nil {
-			return err
-		}
-		defer tx.Rollback(ctx) // there is nothing to commit
+	err = l.readPatiently(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectTree, root, at)
 		if err == nil {
 			t, err = fold(config.Tree{}, rows)
@@ -129,6 +123,19 @@ func (l *Log) load(ctx context.Context, root events.Namespace, at events.Positio
 		return config.Tree{}, err
 	}
 	return t, nil
+}
+
+// readPatiently is read for what may take longer than other reads.
+func (l *Log) readPatiently(ctx context.Context, do func(context.Context, pgx.Tx) error) error {
+	patience := loadPatience * l.cfg.Timeout
+	return l.readWithin(ctx, patience, func(ctx context.Context) error {
+		tx, err := l.beginPatient(ctx, patience)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(ctx) // there is nothing to commit
+		return do(ctx, tx)
+	})
 }
 
 // beginPatient begins a transaction whose statements may take longer than others. To begin it may not: a server that hangs

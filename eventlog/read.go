@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,15 +14,20 @@ import (
 // Query selects events. The zero Query is all of them from the start.
 type Query struct {
 	Namespace events.Namespace // empty: all
+	Above     bool             // those that Namespace's name extends, too
 	Key       events.Key       // empty: all; needs Namespace
+	Actor     string           // empty: all
+	Types     []string         // stored names; empty: all
 	After     events.Position  // exclusive
 	Until     events.Position  // inclusive; 0: no end
+	Newest    bool             // the newest first
 	Limit     int              // default and maximum 10,000
 }
 
 const maxRead = 10_000
 
-// Read returns events in the order of their positions.
+// Read returns events in the order of their positions, or the reverse. An actor or types within a namespace are looked for
+// by reading the namespace, types alone by reading the log: that may take as long as loading a tree.
 func (l *Log) Read(ctx context.Context, q Query) ([]events.Recorded, error) {
 	if q.Key != "" && q.Namespace == "" {
 		return nil, errors.New("read events of a key: name its namespace")
@@ -33,14 +39,19 @@ func (l *Log) Read(ctx context.Context, q Query) ([]events.Recorded, error) {
 		q.Until = endOfLog
 	}
 	var evs []events.Recorded
-	err := l.read(ctx, func(ctx context.Context) error {
-		rows, err := l.query(ctx, q)
-		if err != nil {
-			return err
+	query := func(ctx context.Context, db queryer) error {
+		rows, err := q.run(ctx, db)
+		if err == nil {
+			evs, err = collect(rows)
 		}
-		evs, err = collect(rows)
 		return err
-	})
+	}
+	var err error
+	if searches := len(q.Types) > 0 || q.Actor != "" && q.Namespace != ""; searches {
+		err = l.readPatiently(ctx, func(ctx context.Context, tx pgx.Tx) error { return query(ctx, tx) })
+	} else {
+		err = l.read(ctx, func(ctx context.Context) error { return query(ctx, l.pool) })
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -81,39 +92,86 @@ const selectAfter = `
 	ORDER BY position
 	LIMIT $3`
 
-const selectOfNamespace = `
+// filtered is what else events have to be, of every query that follows.
+const filtered = `position > $1 AND position <= $2 AND ($4 = '' OR actor = $4) AND ($5::text[] IS NULL OR type = ANY ($5))`
+
+const selectFiltered = `
 	SELECT ` + columns + `
 	FROM events
-	WHERE position > $1 AND position <= $2 AND namespace = $4
+	WHERE ` + filtered + `
+	ORDER BY position
+	LIMIT $3`
+
+const selectOfActor = `
+	SELECT ` + columns + `
+	FROM events
+	WHERE actor = $4 AND ` + filtered + `
+	ORDER BY position
+	LIMIT $3`
+
+const selectOfNamespaces = `
+	SELECT e.*
+	FROM unnest($6::text[]) AS n (namespace) CROSS JOIN LATERAL (
+	    SELECT ` + columns + `
+	    FROM events
+	    WHERE namespace = n.namespace AND ` + filtered + `
+	    ORDER BY position
+	    LIMIT $3) e
 	ORDER BY position
 	LIMIT $3`
 
 // A key's events are in two partial indices, and its removal is in both.
 const selectOfKey = `
-	(SELECT ` + columns + `
-	 FROM events
-	 WHERE type IN ('key.defined.v1', 'key.removed.v1')
-	   AND position > $1 AND position <= $2 AND namespace = $4 AND key = $5
-	 ORDER BY position
-	 LIMIT $3)
-	UNION ALL
-	(SELECT ` + columns + `
-	 FROM events
-	 WHERE type IN ('value.set.v1', 'value.unset.v1')
-	   AND position > $1 AND position <= $2 AND namespace = $4 AND key = $5
-	 ORDER BY position
-	 LIMIT $3)
+	SELECT e.*
+	FROM unnest($6::text[]) AS n (namespace) CROSS JOIN LATERAL (
+	    (SELECT ` + columns + `
+	     FROM events
+	     WHERE type IN ('key.defined.v1', 'key.removed.v1')
+	       AND namespace = n.namespace AND key = $7 AND ` + filtered + `
+	     ORDER BY position
+	     LIMIT $3)
+	    UNION ALL
+	    (SELECT ` + columns + `
+	     FROM events
+	     WHERE type IN ('value.set.v1', 'value.unset.v1')
+	       AND namespace = n.namespace AND key = $7 AND ` + filtered + `
+	     ORDER BY position
+	     LIMIT $3)) e
 	ORDER BY position
 	LIMIT $3`
 
-func (l *Log) query(ctx context.Context, q Query) (pgx.Rows, error) {
+// queryer is a pool or a transaction.
+type queryer interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (q Query) run(ctx context.Context, db queryer) (pgx.Rows, error) {
+	args := []any{q.After, q.Until, q.Limit, q.Actor, q.Types}
 	switch {
 	case q.Key != "":
-		return l.pool.Query(ctx, selectOfKey, q.After, q.Until, q.Limit, q.Namespace, q.Key)
+		return db.Query(ctx, q.ordered(selectOfKey), append(args, q.namespaces(), q.Key)...)
 	case q.Namespace != "":
-		return l.pool.Query(ctx, selectOfNamespace, q.After, q.Until, q.Limit, q.Namespace)
+		return db.Query(ctx, q.ordered(selectOfNamespaces), append(args, q.namespaces())...)
+	case q.Actor != "":
+		return db.Query(ctx, q.ordered(selectOfActor), args...)
 	}
-	return l.pool.Query(ctx, selectAfter, q.After, q.Until, q.Limit)
+	return db.Query(ctx, q.ordered(selectFiltered), args...)
+}
+
+// ordered turns the order of a statement round for the newest first.
+func (q Query) ordered(sql string) string {
+	if q.Newest {
+		return strings.ReplaceAll(sql, "ORDER BY position", "ORDER BY position DESC")
+	}
+	return sql
+}
+
+func (q Query) namespaces() []events.Namespace {
+	names := []events.Namespace{q.Namespace}
+	for parent, ok := q.Namespace.Parent(); ok && q.Above; parent, ok = parent.Parent() {
+		names = append(names, parent)
+	}
+	return names
 }
 
 // collect reads all rows. With an error it returns the events before the one it could not decode.

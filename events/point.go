@@ -21,6 +21,16 @@ type Point struct {
 // not in use, a time before it was created.
 var ErrUnknownPoint = errors.New("unknown point")
 
+// PointError says why a namespace does not have a point. It is [ErrUnknownPoint].
+type PointError struct {
+	Namespace Namespace
+	Point     Point
+	Why       string
+}
+
+func (e *PointError) Error() string { return fmt.Sprintf("%s at %s: %s", e.Namespace, e.Point, e.Why) }
+func (e *PointError) Unwrap() error { return ErrUnknownPoint }
+
 // ParsePoint reads a point: 41 (a revision), @345 (a position), 2026-11-20T10:00:00Z or 2026-11-20 (RFC 3339; a date is its
 // first moment in UTC), or a tag.
 func ParsePoint(s string) (Point, error) {

@@ -22,7 +22,7 @@ var files embed.FS
 
 const (
 	// Newest is the version of the schema that this program needs.
-	Newest = 1
+	Newest = 2
 
 	// VersionTable is where the database says which versions it has, a row each.
 	VersionTable = "schema_version"
