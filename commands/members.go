@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,12 +22,13 @@ func checkJSON(data []byte) error {
 	if !utf8.Valid(data) {
 		return errors.New("body is not valid UTF-8")
 	}
+	if json.Valid(data) {
+		return nil
+	}
 	var any json.RawMessage
-	err := json.Unmarshal(data, &any)
+	err := json.Unmarshal(data, &any) // which says where
 	var syntax *json.SyntaxError
 	switch {
-	case err == nil:
-		return nil
 	case len(data) == 0:
 		return errors.New("body is empty")
 	case errors.As(err, &syntax) && int(syntax.Offset) < len(data):
@@ -47,10 +49,10 @@ func splitObject(data json.RawMessage) ([]member, error) {
 	if c.next() != '{' {
 		return nil, errors.New("is not an object")
 	}
-	var members []member
+	members := make([]member, 0, 4)
 	for c.at++; c.next() != '}'; {
-		var name string
-		if err := json.Unmarshal(c.value(), &name); err != nil {
+		name, err := unquote(c.value())
+		if err != nil {
 			return nil, errors.New("has a member whose name is not text")
 		}
 		for _, m := range members {
@@ -67,6 +69,15 @@ func splitObject(data json.RawMessage) ([]member, error) {
 		c.comma()
 	}
 	return members, nil
+}
+
+// unquote returns the text of a JSON string. One without escapes is itself.
+func unquote(quoted json.RawMessage) (text string, err error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1]), nil
+	}
+	err = json.Unmarshal(quoted, &text)
+	return text, err
 }
 
 // splitArray returns the elements of the array data.

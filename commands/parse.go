@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,8 +81,31 @@ type parser struct {
 	at Problem // where it is: command, name, key
 }
 
-// fields are the members that an object may have, and how each is read.
-type fields map[string]func(raw json.RawMessage) error
+// field is a member that an object may have, and how it is read.
+type field struct {
+	name string
+	read func(raw json.RawMessage) error
+}
+
+type fields []field
+
+func (fs fields) find(name string) (field, bool) {
+	for _, f := range fs {
+		if f.name == name {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+func (fs fields) names() string {
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = f.name
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
 
 // fail notes what is wrong with a field of the command that the parser is at.
 func (p *parser) fail(field string, err error) {
@@ -111,13 +133,12 @@ func (p *parser) fail(field string, err error) {
 // read reads the members of an object; prefix is where it is in the command, with a dot at its end.
 func (p *parser) read(prefix string, members []member, known fields) {
 	for _, m := range members {
-		read, ok := known[m.name]
+		f, ok := known.find(m.name)
 		if !ok {
-			allowed := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
-			p.fail(strings.TrimSuffix(prefix, "."), fmt.Errorf("has an unknown member %q; allowed are %s", cut(m.name), allowed))
+			p.fail(strings.TrimSuffix(prefix, "."), fmt.Errorf("has an unknown member %q; allowed are %s", cut(m.name), known.names()))
 			continue
 		}
-		if err := read(m.raw); err != nil {
+		if err := f.read(m.raw); err != nil {
 			p.fail(prefix+m.name, err)
 		}
 	}
@@ -140,9 +161,9 @@ func (p *parser) changeSet(body []byte, cs *ChangeSet) {
 	}
 	p.require("", members, "commands")
 	p.read("", members, fields{
-		"reason": into(&cs.Reason, readString),
-		"expect": p.object("expect.", fields{"revision": into(&cs.Expect.Revision, readNumber[events.Revision])}),
-		"commands": func(raw json.RawMessage) error {
+		{"reason", into(&cs.Reason, readString)},
+		{"expect", p.object("expect.", fields{{"revision", into(&cs.Expect.Revision, readNumber[events.Revision])}})},
+		{"commands", func(raw json.RawMessage) error {
 			elements, err := splitArray(raw)
 			switch {
 			case err != nil:
@@ -160,7 +181,7 @@ func (p *parser) changeSet(body []byte, cs *ChangeSet) {
 			}
 			p.at = Problem{Command: -1}
 			return nil
-		},
+		}},
 	})
 }
 
@@ -205,12 +226,12 @@ func (p *parser) command(raw json.RawMessage) Command {
 	case "tag":
 		var c Tag
 		p.require("", members, "tag")
-		p.read("", members, fields{"do": ignore, "tag": into(&c.Tag, readTag), "revision": into(&c.Revision, readRevision)})
+		p.read("", members, fields{{"do", ignore}, {"tag", into(&c.Tag, readTag)}, {"revision", into(&c.Revision, readRevision)}})
 		return c
 	case "untag":
 		var c Untag
 		p.require("", members, "tag")
-		p.read("", members, fields{"do": ignore, "tag": into(&c.Tag, readTag)})
+		p.read("", members, fields{{"do", ignore}, {"tag", into(&c.Tag, readTag)}})
 		return c
 	}
 	p.at.Do = ""
@@ -225,10 +246,10 @@ func (p *parser) command(raw json.RawMessage) Command {
 func (p *parser) create(members []member) Command {
 	var c Create
 	p.read("", members, fields{
-		"do":          ignore,
-		"open":        into(&c.Open, readBool),
-		"description": into(&c.Description, readString),
-		"labels":      into(&c.Labels, readLabels),
+		{"do", ignore},
+		{"open", into(&c.Open, readBool)},
+		{"description", into(&c.Description, readString)},
+		{"labels", into(&c.Labels, readLabels)},
 	})
 	return c
 }
@@ -236,16 +257,16 @@ func (p *parser) create(members []member) Command {
 // keyed reads a command about a key, with one more member if what is not empty.
 func (p *parser) keyed(members []member, key *events.Key, expect *Expect, what string, read func(json.RawMessage) error) {
 	known := fields{
-		"do":  ignore,
-		"key": into(key, readKey),
-		"expect": p.object("expect.", fields{
-			"revision": into(&expect.Revision, readNumber[events.Revision]),
-			"position": into(&expect.Position, readNumber[events.Position]),
-		}),
+		{"do", ignore},
+		{"key", into(key, readKey)},
+		{"expect", p.object("expect.", fields{
+			{"revision", into(&expect.Revision, readNumber[events.Revision])},
+			{"position", into(&expect.Position, readNumber[events.Position])},
+		})},
 	}
 	required := []string{"key"}
 	if what != "" {
-		known[what] = read
+		known = append(known, field{what, read})
 		required = append(required, what)
 	}
 	for _, m := range members { // first, so that what is wrong elsewhere is told with the key
@@ -270,19 +291,19 @@ func (p *parser) definition(d *events.Definition) func(json.RawMessage) error {
 		}
 		p.require("definition.", members, "kind")
 		p.read("definition.", members, fields{
-			"kind":        into(&d.Kind, readKind),
-			"default":     into(&d.Default, readValue),
-			"min":         into(&d.Min, readValue),
-			"max":         into(&d.Max, readValue),
-			"enum":        into(&d.Enum, list(readValue)),
-			"pattern":     into(&d.Pattern, readString),
-			"schema":      into(&d.Schema, readValue),
-			"unit":        into(&d.Unit, readString),
-			"description": into(&d.Description, readString),
-			"group":       into(&d.Group, readString),
-			"requires":    into(&d.Requires, list(readKey)),
-			"sensitive":   into(&d.Sensitive, readBool),
-			"labels":      into(&d.Labels, readLabels),
+			{"kind", into(&d.Kind, readKind)},
+			{"default", into(&d.Default, readValue)},
+			{"min", into(&d.Min, readValue)},
+			{"max", into(&d.Max, readValue)},
+			{"enum", into(&d.Enum, list(readValue))},
+			{"pattern", into(&d.Pattern, readString)},
+			{"schema", into(&d.Schema, readValue)},
+			{"unit", into(&d.Unit, readString)},
+			{"description", into(&d.Description, readString)},
+			{"group", into(&d.Group, readString)},
+			{"requires", into(&d.Requires, list(readKey))},
+			{"sensitive", into(&d.Sensitive, readBool)},
+			{"labels", into(&d.Labels, readLabels)},
 		})
 		return nil
 	}
@@ -342,9 +363,7 @@ func readString(raw json.RawMessage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var s string
-	err = json.Unmarshal([]byte(v), &s)
-	return s, err
+	return unquote(json.RawMessage(v))
 }
 
 func readBool(raw json.RawMessage) (bool, error) {
