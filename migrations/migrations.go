@@ -33,7 +33,8 @@ const (
 )
 
 // Up brings the database at url, connected to as the owner, to the newest schema, under a session lock of our own, and
-// grants what the application's role may do. The role appRole is created (LOGIN, with appPassword if not empty) if it is not there.
+// grants what the application's role may do. The role appRole is created (LOGIN, with appPassword if not empty) if it is not there;
+// one that could change events whatever it is granted is refused.
 func Up(ctx context.Context, url, appRole, appPassword string) error {
 	if appRole == "" {
 		return errors.New("migrate: name the application's role")
@@ -44,6 +45,9 @@ func Up(ctx context.Context, url, appRole, appPassword string) error {
 		}
 		if err := createRole(ctx, db, appRole, appPassword); err != nil {
 			return fmt.Errorf("role %q: %w", appRole, err)
+		}
+		if err := refuseMaster(ctx, db, appRole); err != nil {
+			return fmt.Errorf("role %q %w", appRole, err)
 		}
 		return grant(ctx, db, appRole)
 	})

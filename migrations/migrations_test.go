@@ -125,6 +125,26 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+// TestMastersAreRefused: a role that could change events is not the application's, but the schema is there.
+func TestMastersAreRefused(t *testing.T) {
+	t.Parallel()
+	owner := testenv.EmptyDatabase(t)
+	var self string
+	conn := connect(t, owner)
+	if err := conn.QueryRow(t.Context(), "SELECT current_user").Scan(&self); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range []string{self, "postgres"} {
+		err := migrations.Up(t.Context(), owner, role, "")
+		if err == nil || !strings.Contains(err.Error(), "could change them") {
+			t.Errorf("the application's role is %s: %v", role, err)
+		}
+	}
+	if err := migrations.Up(t.Context(), owner, "holdfast_app", ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestURLStaysSecret(t *testing.T) {
 	for _, url := range []string{"postgres://ann:secret@host:port:1/db", "postgres://ann:secret@127.0.0.1:1/db"} {
 		err := migrations.Up(t.Context(), url, "app", "")

@@ -46,6 +46,19 @@ const (
 	uniqueViolation = "23505"
 )
 
+// refuseMaster refuses a role that could change events whatever it is granted: the application must not be able to.
+func refuseMaster(ctx context.Context, db *sql.DB, role string) error {
+	var master bool
+	err := db.QueryRowContext(ctx, `
+		SELECT r.rolsuper OR pg_has_role(r.oid, c.relowner, 'MEMBER')
+		FROM pg_roles r, pg_class c
+		WHERE r.rolname = $1 AND c.oid = 'events'::regclass`, role).Scan(&master)
+	if err == nil && master {
+		return errors.New("is a superuser, or owns the events, and so could change them; name another role for the application")
+	}
+	return err
+}
+
 // grant gives the role what the log needs and nothing more: it can not change or delete an event. It repeats what may be
 // granted already, so that a new role's name works on an old database.
 func grant(ctx context.Context, db *sql.DB, role string) error {
