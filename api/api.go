@@ -31,6 +31,8 @@ type Config struct {
 	Hosts []string
 	// MaxWatchers is how many watches this process takes at once. Default: [DefaultMaxWatchers].
 	MaxWatchers int
+	// MayReveal says whether a caller that asks for sensitive values may see them. Nil: nobody may.
+	MayReveal func(*http.Request) bool
 }
 
 // server is what the routes share.
@@ -40,6 +42,7 @@ type server struct {
 	logger    *slog.Logger
 	projector func() projections.Status
 	watches   *watches
+	mayReveal func(*http.Request) bool
 	huma      huma.API
 }
 
@@ -56,16 +59,18 @@ func New(cfg Config) http.Handler {
 		cfg.MaxWatchers = DefaultMaxWatchers
 	}
 	mux := http.NewServeMux()
-	s := &server{log: cfg.Log, logger: cfg.Logger, projector: cfg.Projector, huma: humago.New(mux, openapiConfig())}
+	s := &server{log: cfg.Log, logger: cfg.Logger, projector: cfg.Projector, mayReveal: cfg.MayReveal, huma: humago.New(mux, openapiConfig())}
 	s.watches = &watches{hub: newHub(cfg.Log, cfg.Logger), max: int64(cfg.MaxWatchers)}
 	if cfg.Redis != nil {
 		s.views = newViews(cfg.Redis, cfg.Logger)
 	}
-	s.huma.UseMiddleware(checkRequest)
+	s.huma.UseMiddleware(checkRequest, s.checkReveal)
 	s.writes()
 	s.shortForms()
 	s.reads()
 	s.valueReads()
+	s.differences()
+	s.histories()
 	s.watching()
 	s.instanceReads()
 	s.health()

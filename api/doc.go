@@ -5,9 +5,12 @@
 //	DELETE /v1/namespaces/{namespace}/values/{key}        unset one value, under If-Match
 //	GET    /v1/namespaces                                 names, paged
 //	GET    /v1/namespaces/{namespace}                     one namespace
-//	GET    /v1/namespaces/{namespace}/definitions[/{key}] definitions in force
-//	GET    /v1/namespaces/{namespace}/values[/{key}]      effective values; one has an ETag
-//	GET    /v1/namespaces/{namespace}/events, /v1/events  history, paged
+//	GET    /v1/namespaces/{namespace}/definitions[/{key}] definitions in force; ?at=
+//	GET    /v1/namespaces/{namespace}/values[/{key}]      effective values; one has an ETag; ?at=
+//	GET    /v1/namespaces/{namespace}/tags                names for revisions
+//	GET    /v1/namespaces/{namespace}/diff                between two points, or two namespaces
+//	GET    /v1/namespaces/{namespace}/history, /v1/history change sets with what each replaced, paged or streamed
+//	GET    /v1/namespaces/{namespace}/events, /v1/events  events as the log holds them, paged
 //	GET    /v1/namespaces/{namespace}/watch               the view live from the log, as server-sent events
 //	GET    /v1/namespaces/{namespace}/instances           its readers, as they report themselves
 //	GET    /livez, /readyz, /openapi.json
@@ -34,8 +37,25 @@
 // from the log, waited for if the log does not reach so far yet, for as long as the parameter wait says (5s; at most
 // 30s). The problem position-not-reached says how far the log got.
 //
-// Values of sensitive keys are marked ("sensitive": true) and not masked: until there is authentication, this API is
-// for whoever may read Redis and Postgres as well, and it listens on loopback. No log line and no problem has values.
+// # History
+//
+// A point in a namespace's history is a revision (41), a position (@345), a time or date of RFC 3339, or a tag. As of a
+// revision, or of the tag that names it, is as of its end; as of a time, of the last event at or before it; ancestors are
+// taken as they were. A read as of a point comes from the log and costs by the keys, not by the length of the history. A
+// point that the namespace does not have is the problem unknown-point. A time that was a moment ago may still get events.
+//
+// History answers change sets, the newest first unless order=oldest, and only those of their changes that were asked for,
+// with the own value or definition before and after each. next is an opaque cursor for the same question. With Accept:
+// application/x-ndjson all change sets are streamed, one a line, in constant memory; a stream that can not come to its end
+// is cut off. Events are also filtered, by the same parameters; after goes on in the order that was asked for.
+//
+// # Sensitive values
+//
+// Values of sensitive keys, and defaults in their definitions, are masked in every answer but a watch's: null, with
+// "masked": true. Of the present, the definition in force says what is sensitive; in the past a key is sensitive if any
+// definition of it, in the namespace or above, ever said so. With reveal=true they are shown to callers for whom
+// [Config] says so; others get the problem may-not-reveal. Watches serve services, which need the values: whoever reaches
+// this API reaches them, until callers are told apart. No log line and no problem has values.
 //
 // # Watching
 //

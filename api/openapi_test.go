@@ -36,7 +36,8 @@ func TestOpenAPI(t *testing.T) {
 	want := []string{
 		"DELETE " + ns + "/values/{key}", "GET /livez", "GET /readyz", "GET /v1/events", "GET /v1/namespaces", "GET " + ns,
 		"GET " + ns + "/definitions", "GET " + ns + "/definitions/{key}", "GET " + ns + "/events", "GET " + ns + "/values",
-		"GET " + ns + "/values/{key}", "GET " + ns + "/watch", "GET " + ns + "/instances", "POST " + ns + "/commands", "PUT " + ns + "/values/{key}",
+		"GET " + ns + "/values/{key}", "GET " + ns + "/watch", "GET /v1/history", "GET " + ns + "/history", "GET " + ns + "/tags", "GET " + ns + "/diff",
+		"GET " + ns + "/instances", "POST " + ns + "/commands", "PUT " + ns + "/values/{key}",
 	}
 	var got []string
 	for path, operations := range doc.Paths {

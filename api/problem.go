@@ -63,6 +63,7 @@ const (
 	ProblemBadName            = problemPrefix + "bad-name"
 	ProblemBadParameter       = problemPrefix + "bad-parameter" // in path, query or header
 	ProblemCrossOrigin        = problemPrefix + "cross-origin"
+	ProblemMayNotReveal       = problemPrefix + "may-not-reveal" // sensitive values
 	ProblemNoRoute            = problemPrefix + "no-route"
 	ProblemNamespaceNotFound  = problemPrefix + "namespace-not-found"
 	ProblemNoValue            = problemPrefix + "no-value" // the key has no effective value

@@ -31,6 +31,7 @@ var kinds = []kind{
 	{ProblemBadName, http.StatusBadRequest, "A name breaks the rules of names", commands.ErrName, ""},
 	{ProblemBadParameter, http.StatusBadRequest, "A parameter or header is not as it should be", nil, ""},
 	{ProblemCrossOrigin, http.StatusForbidden, "A browser wrote on behalf of another site", nil, ""},
+	{ProblemMayNotReveal, http.StatusForbidden, "The caller may not see sensitive values", nil, ""},
 	{ProblemNoRoute, http.StatusNotFound, "There is nothing at this path", nil, ""},
 	{ProblemNamespaceNotFound, http.StatusNotFound, "The namespace does not exist", commands.ErrNamespaceNotFound, ""},
 	{ProblemNoValue, http.StatusNotFound, "The key has no effective value", nil, ""},
@@ -84,6 +85,7 @@ func problemOf(err error) *Problem {
 	var made *Problem
 	var refused *commands.Refused
 	var name *events.NameError
+	var point *events.PointError
 	switch {
 	case errors.As(err, &made):
 		return made
@@ -92,6 +94,8 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &refused):
 		typ, _ := kindOf(refused.Problems[0].Err)
 		return refusal(typ, refused)
+	case errors.As(err, &point):
+		return newProblem(ProblemUnknownPoint, point.Error())
 	case errors.As(err, &name):
 		p := newProblem(ProblemBadName, name.Error())
 		p.Errors = []ProblemError{{Type: ProblemBadName, Parameter: "path." + name.What, Detail: name.Error()}}

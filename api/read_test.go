@@ -170,8 +170,8 @@ func (c *client) wantValue(query, want string, source api.Source) {
 func TestValues(t *testing.T) {
 	url, rdb := testenv.Redis(t)
 	c := serveBoth(t, url)
-	want := api.Values{Namespace: "free", Epoch: c.epoch(), Revision: 1, Position: 2, Source: api.FromRedis, Values: map[events.Key]view.Entry{
-		"k": {Value: fromRedis, Kind: events.Int, Revision: 1, Position: 2, From: "free"},
+	want := api.Values{Namespace: "free", Epoch: c.epoch(), Revision: 1, Position: 2, Source: api.FromRedis, Values: map[events.Key]api.Entry{
+		"k": {Entry: view.Entry{Value: fromRedis, Kind: events.Int, Revision: 1, Position: 2, From: "free"}},
 	}}
 	if diff := cmp.Diff(want, get[api.Values](c, "/v1/namespaces/free/values")); diff != "" {
 		t.Error(diff)
@@ -179,8 +179,8 @@ func TestValues(t *testing.T) {
 	if err := rdb.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	want = api.Values{Namespace: "free", Epoch: c.epoch(), Revision: 2, Position: 3, Source: api.FromLog, Values: map[events.Key]view.Entry{
-		"k": {Value: fromLog, Kind: events.Int, Revision: 2, Position: 3, From: "free"},
+	want = api.Values{Namespace: "free", Epoch: c.epoch(), Revision: 2, Position: 3, Source: api.FromLog, Values: map[events.Key]api.Entry{
+		"k": {Entry: view.Entry{Value: fromLog, Kind: events.Int, Revision: 2, Position: 3, From: "free"}},
 	}}
 	if diff := cmp.Diff(want, get[api.Values](c, "/v1/namespaces/free/values")); diff != "" {
 		t.Error(diff)
@@ -192,7 +192,7 @@ func TestValuesByPrefix(t *testing.T) {
 	c := serve(t, nil)
 	c.post("free", `{"do":"create","open":true},{"do":"set","key":"db.a","value":1},{"do":"set","key":"dc","value":2}`)
 	all := get[api.Values](c, "/v1/namespaces/free/values?prefix=db.")
-	want := map[events.Key]view.Entry{"db.a": {Value: "1"}}
+	want := map[events.Key]api.Entry{"db.a": {Entry: view.Entry{Value: "1"}}}
 	if diff := cmp.Diff(want, all.Values, cmpopts.IgnoreFields(view.Entry{}, "Kind", "Revision", "Position", "From")); diff != "" {
 		t.Error(diff)
 	}

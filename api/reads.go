@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,17 +32,31 @@ type namespaceOutput struct{ Body Namespace }
 
 type definitionsOutput struct{ Body Definitions }
 
+type definitionsInput struct {
+	InNamespace
+	InMin
+	InAt
+	InReveal
+}
+
 type definitionInput struct {
 	InKey
 	InMin
+	InAt
+	InReveal
 }
+
+type tagsOutput struct{ Body Tags }
 
 type definitionOutput struct{ Body KeyDefinition }
 
 // InPage selects a page of events.
 type InPage struct {
 	InMin
-	After events.Position `query:"after" minimum:"0" doc:"Events after this position"`
+	InFilter
+	InReveal
+	After events.Position `query:"after" minimum:"0" doc:"Events that come after this position, in the order asked for"`
+	Order Order           `query:"order" enum:"oldest,newest" default:"oldest" doc:"What comes first"`
 	Limit int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Events on a page, at most; it has fewer where they are large"`
 }
 
@@ -49,7 +65,7 @@ type storeEventsInput struct{ InPage }
 type eventsInput struct {
 	InNamespace
 	InPage
-	Key string `query:"key" doc:"Only events about this key"`
+	InKeyFilter
 }
 
 type eventsOutput struct{ Body Events }
@@ -63,6 +79,7 @@ func (s *server) reads() {
 	register(s, get("get-namespace", ns, "One namespace"), s.namespace)
 	register(s, get("list-definitions", ns+"/definitions", "Definitions in force, own and inherited"), s.definitions)
 	register(s, get("get-definition", ns+"/definitions/{key}", "Definition in force of a key"), s.definition)
+	register(s, get("list-tags", ns+"/tags", "Tags in use, and the revisions that they name"), s.tags)
 	register(s, get("list-events", ns+"/events", "Events of a namespace"), s.events)
 	register(s, get("list-all-events", "/v1/events", "Events of the whole store"), s.storeEvents)
 }
@@ -102,17 +119,21 @@ func (s *server) namespace(ctx context.Context, in *namespaceInput) (*namespaceO
 	}}, nil
 }
 
-func (s *server) definitions(ctx context.Context, in *namespaceInput) (*definitionsOutput, error) {
-	ns, tree, own, err := s.treeIn(ctx, in.InNamespace, in.InMin)
+func (s *server) definitions(ctx context.Context, in *definitionsInput) (*definitionsOutput, error) {
+	ns, at, err := s.momentIn(ctx, in.InNamespace, in.InMin, in.InAt)
 	if err != nil {
 		return nil, err
 	}
-	out := Definitions{
-		Namespace: ns, Revision: own.Revision, Position: max(tree.Position(), in.MinPosition),
-		Definitions: map[events.Key]Definition{},
+	m, err := s.maskerAt(ctx, in.InAt, in.InReveal, slices.Collect(at.tree.Keys(ns)), ns)
+	if err != nil {
+		return nil, err
 	}
-	for key, d := range tree.Definitions(ns) {
-		out.Definitions[key] = definitionOf(d)
+	out := Definitions{Namespace: ns, Revision: at.own.Revision, Position: at.position, Definitions: map[events.Key]Definition{}}
+	if in.At == "" {
+		out.Position = max(out.Position, in.MinPosition)
+	}
+	for key, d := range at.tree.Definitions(ns) {
+		out.Definitions[key] = m.definition(ns, key, d)
 	}
 	return &definitionsOutput{Body: out}, nil
 }
@@ -122,19 +143,32 @@ func (s *server) definition(ctx context.Context, in *definitionInput) (*definiti
 	if err != nil {
 		return nil, err
 	}
-	ns, tree, _, err := s.treeIn(ctx, in.InNamespace, in.InMin)
+	ns, at, err := s.momentIn(ctx, in.InNamespace, in.InMin, in.InAt)
 	if err != nil {
 		return nil, err
 	}
-	d, _, ok := tree.Definition(ns, key)
+	d, _, ok := at.tree.Definition(ns, key)
 	if !ok {
 		return nil, newProblem(ProblemNoDefinition, fmt.Sprintf("%s/%s is not defined, here or above", ns, key))
 	}
-	return &definitionOutput{Body: KeyDefinition{Namespace: ns, Key: key, Definition: definitionOf(d)}}, nil
+	m, err := s.maskerAt(ctx, in.InAt, in.InReveal, []events.Key{key}, ns)
+	if err != nil {
+		return nil, err
+	}
+	return &definitionOutput{Body: KeyDefinition{Namespace: ns, Key: key, Definition: m.definition(ns, key, d)}}, nil
 }
 
-func definitionOf(d *config.Definition) Definition {
-	return Definition{Definition: d.Definition, From: d.From, Revision: d.Revision, Position: d.Position}
+func (s *server) tags(ctx context.Context, in *namespaceInput) (*tagsOutput, error) {
+	ns, _, own, err := s.treeIn(ctx, in.InNamespace, in.InMin)
+	if err != nil {
+		return nil, err
+	}
+	out := Tags{Namespace: ns, Tags: []Tag{}}
+	for tag, revision := range own.Tags() {
+		out.Tags = append(out.Tags, Tag{tag, revision})
+	}
+	slices.SortFunc(out.Tags, func(a, b Tag) int { return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Tag, b.Tag)) })
+	return &tagsOutput{Body: out}, nil
 }
 
 func (s *server) storeEvents(ctx context.Context, in *storeEventsInput) (*eventsOutput, error) {
@@ -142,19 +176,13 @@ func (s *server) storeEvents(ctx context.Context, in *storeEventsInput) (*events
 }
 
 func (s *server) events(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
-	ns, err := in.namespace()
+	query, err := in.InKeyFilter.of(in.InNamespace)
 	if err != nil {
 		return nil, err
 	}
-	query := eventlog.Query{Namespace: ns}
-	if in.Key != "" {
-		if query.Key, err = events.ParseKey(in.Key); err != nil {
-			return nil, badParameter("query.key", err.Error())
-		}
-	}
 	out, err := s.page(ctx, in.InPage, query)
 	if err == nil && len(out.Body.Events) == 0 {
-		_, _, err = s.tree(ctx, ns) // none of it, or no such namespace
+		_, _, err = s.tree(ctx, query.Namespace) // none of it, or no such namespace
 	}
 	return out, err
 }
@@ -163,6 +191,14 @@ func (s *server) events(ctx context.Context, in *eventsInput) (*eventsOutput, er
 func (s *server) page(ctx context.Context, in InPage, query eventlog.Query) (*eventsOutput, error) {
 	if err := s.reachIn(ctx, in.InMin); err != nil {
 		return nil, err
+	}
+	query, err := s.filter(ctx, in.InFilter, query)
+	if err != nil {
+		return nil, err
+	}
+	query.Newest = in.Order == Newest
+	if in.After > 0 {
+		passed(&query, in.After)
 	}
 	head, err := s.log.Head(ctx)
 	if err != nil {
@@ -181,33 +217,46 @@ const (
 
 // fill reads events into page until it is full, or there are no more.
 func (s *server) fill(ctx context.Context, page *Events, in InPage, query eventlog.Query) error {
-	query.After = in.After
 	for bytes := 0; ; {
 		query.Limit = min(in.Limit+1-len(page.Events), eventsAtOnce)
 		recorded, err := s.log.Read(ctx, query)
 		if err != nil {
 			return err
 		}
+		m, err := s.maskerOfEvents(ctx, in.InReveal, recorded)
+		if err != nil {
+			return err
+		}
 		for _, rec := range recorded {
 			if len(page.Events) == in.Limit || bytes > pageBytes {
-				page.Next = query.After
+				page.Next = page.Events[len(page.Events)-1].Position
 				return nil
 			}
-			stored, err := events.Encode(rec.Event)
+			ev, err := m.recorded(rec)
 			if err != nil {
 				return err
 			}
-			page.Events = append(page.Events, Event{
-				Position: rec.Position, Namespace: rec.Namespace, Revision: rec.Revision, Type: stored.Type, Key: stored.Key,
-				Data: stored.Data, Actor: rec.Actor, Reason: rec.Reason, Time: rec.Time,
-			})
-			bytes += len(stored.Data)
-			query.After = rec.Position
+			page.Events = append(page.Events, ev)
+			bytes += len(ev.Data)
+			passed(&query, rec.Position)
 		}
 		if len(recorded) < query.Limit {
 			return nil
 		}
 	}
+}
+
+// momentIn returns the state at a point of the namespace in the path, with all that the read asks to be included.
+func (s *server) momentIn(ctx context.Context, in InNamespace, min InMin, at InAt) (events.Namespace, moment, error) {
+	ns, err := in.namespace()
+	if err == nil {
+		err = s.reachIn(ctx, min)
+	}
+	if err != nil {
+		return "", moment{}, err
+	}
+	m, err := s.asOf(ctx, ns, "at", at.At)
+	return ns, m, err
 }
 
 // treeIn returns the present tree of the namespace in the path, with all that the read asks to be included.

@@ -39,9 +39,10 @@ type DryRun struct {
 
 // PlannedEvent is an event that a dry run would append.
 type PlannedEvent struct {
-	Type string          `json:"type"`
-	Key  events.Key      `json:"key,omitempty" doc:"Absent in events about the namespace itself"`
-	Data json.RawMessage `json:"data"`
+	Type   string          `json:"type"`
+	Key    events.Key      `json:"key,omitempty" doc:"Absent in events about the namespace itself"`
+	Data   json.RawMessage `json:"data"`
+	Masked bool            `json:"masked,omitzero" doc:"The value in data is not shown; it is null there"`
 }
 
 // SetValue is the body of PUT …/values/{key}.
@@ -59,6 +60,7 @@ type Event struct {
 	Type      string           `json:"type"`
 	Key       events.Key       `json:"key,omitempty" doc:"Absent in events about the namespace itself"`
 	Data      json.RawMessage  `json:"data" doc:"The rest of the event, in its stored form"`
+	Masked    bool             `json:"masked,omitzero" doc:"The value in data is not shown; it is null there"`
 	Actor     string           `json:"actor"`
 	Reason    string           `json:"reason,omitempty"`
 	Time      time.Time        `json:"time"`
@@ -99,12 +101,18 @@ const (
 
 // Values is the answer to GET …/values.
 type Values struct {
-	Namespace events.Namespace          `json:"namespace"`
-	Epoch     string                    `json:"epoch"`
-	Revision  events.Revision           `json:"revision" doc:"Of the namespace"`
-	Position  events.Position           `json:"position" doc:"Everything up to here is included"`
-	Source    Source                    `json:"source" enum:"redis,log"`
-	Values    map[events.Key]view.Entry `json:"values"`
+	Namespace events.Namespace     `json:"namespace"`
+	Epoch     string               `json:"epoch"`
+	Revision  events.Revision      `json:"revision" doc:"Of the namespace"`
+	Position  events.Position      `json:"position" doc:"Everything up to here is included"`
+	Source    Source               `json:"source" enum:"redis,log"`
+	Values    map[events.Key]Entry `json:"values"`
+}
+
+// Entry is an effective value and where it comes from.
+type Entry struct {
+	view.Entry
+	Masked bool `json:"masked,omitzero" doc:"The value is sensitive and not shown; it is null here"`
 }
 
 // Value is the answer to GET …/values/{key}. The header ETag is its position, in quotes.
@@ -112,7 +120,7 @@ type Value struct {
 	Namespace events.Namespace `json:"namespace"`
 	Key       events.Key       `json:"key"`
 	Source    Source           `json:"source" enum:"redis,log"`
-	view.Entry
+	Entry
 }
 
 // Definition is a definition in force and where it comes from.
@@ -121,6 +129,26 @@ type Definition struct {
 	From     events.Namespace `json:"from" doc:"The namespace that gave it: this one or one above"`
 	Revision events.Revision  `json:"revision" doc:"Of the namespace that gave it"`
 	Position events.Position  `json:"position" doc:"Of the event that gave it"`
+	Masked   bool             `json:"masked,omitzero" doc:"The default is sensitive and not shown; it is null here"`
+}
+
+// Held is what a namespace has for a key, or what it itself says of it.
+type Held struct {
+	Value      json.RawMessage    `json:"value,omitempty" doc:"Absent: there is none"`
+	Definition *events.Definition `json:"definition,omitempty" doc:"Absent: there is none, or it is not asked for"`
+	Masked     bool               `json:"masked,omitzero" doc:"A value is sensitive and not shown; it is null here"`
+}
+
+// Tags is the answer to GET …/tags.
+type Tags struct {
+	Namespace events.Namespace `json:"namespace"`
+	Tags      []Tag            `json:"tags" doc:"In the order of the revisions"`
+}
+
+// Tag is a name for a revision.
+type Tag struct {
+	Tag      events.Tag      `json:"tag"`
+	Revision events.Revision `json:"revision" doc:"What was in force at its end is what the tag stands for"`
 }
 
 // Definitions is the answer to GET …/definitions.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 type valuesInput struct {
 	InNamespace
 	InMin
+	InAt
+	InReveal
 	Prefix string `query:"prefix" maxLength:"256" doc:"Only keys that start so"`
 }
 
@@ -24,6 +27,8 @@ type valuesOutput struct{ Body Values }
 type valueInput struct {
 	InKey
 	InMin
+	InAt
+	InReveal
 	IfNoneMatch string `header:"If-None-Match" doc:"ETags that need no answer but 304"`
 }
 
@@ -57,37 +62,51 @@ func (s *server) values(ctx context.Context, in *valuesInput) (*valuesOutput, er
 		return nil, err
 	}
 	out := Values{Namespace: ns, Source: FromRedis}
-	head, entries, ok := s.views.all(ctx, ns, in.MinPosition)
+	var entries map[events.Key]view.Entry
+	head, present, ok := s.presentView(ctx, ns, in.InMin, in.InAt)
 	if ok {
-		out.Epoch, out.Revision, out.Position, out.Values = head.Epoch, head.Revision, head.Position, entries
-	} else if out, err = s.valuesFromLog(ctx, ns, in.MinPosition, wait); err != nil {
+		out.Epoch, out.Revision, out.Position, entries = head.Epoch, head.Revision, max(head.Position, in.MinPosition), present
+	} else if out, entries, err = s.valuesFromLog(ctx, ns, in, wait); err != nil {
 		return nil, err
 	}
-	out.Position = max(out.Position, in.MinPosition)
-	maps.DeleteFunc(out.Values, func(key events.Key, _ view.Entry) bool { return !strings.HasPrefix(string(key), in.Prefix) })
+	maps.DeleteFunc(entries, func(key events.Key, _ view.Entry) bool { return !strings.HasPrefix(string(key), in.Prefix) })
+	m, err := s.maskerAt(ctx, in.InAt, in.InReveal, slices.Collect(maps.Keys(entries)), ns)
+	if err != nil {
+		return nil, err
+	}
+	out.Values = m.entries(ns, entries)
 	return &valuesOutput{Body: out}, nil
 }
 
-func (s *server) valuesFromLog(ctx context.Context, ns events.Namespace, min events.Position, wait time.Duration) (Values, error) {
-	if err := s.reach(ctx, min, wait); err != nil {
-		return Values{}, err
+// presentView returns the view of now, if it is asked for and Redis has it.
+func (s *server) presentView(ctx context.Context, ns events.Namespace, min InMin, at InAt) (view.Head, map[events.Key]view.Entry, bool) {
+	if at.At != "" {
+		return view.Head{}, nil, false
+	}
+	return s.views.all(ctx, ns, min.MinPosition)
+}
+
+func (s *server) valuesFromLog(ctx context.Context, ns events.Namespace, in *valuesInput, wait time.Duration) (Values, map[events.Key]view.Entry, error) {
+	if err := s.reach(ctx, in.MinPosition, wait); err != nil {
+		return Values{}, nil, err
 	}
 	head, err := s.log.Head(ctx) // before the tree, which then includes it
 	if err != nil {
-		return Values{}, err
+		return Values{}, nil, err
 	}
-	tree, own, err := s.tree(ctx, ns)
+	m, err := s.asOf(ctx, ns, "at", in.At)
 	if err != nil {
-		return Values{}, err
+		return Values{}, nil, err
 	}
 	entries := map[events.Key]view.Entry{}
-	for key, e := range tree.Entries(ns) {
+	for key, e := range m.tree.Entries(ns) {
 		entries[key] = view.Entry(e)
 	}
-	return Values{
-		Namespace: ns, Epoch: head.Epoch, Revision: own.Revision, Position: max(head.Position, tree.Position()),
-		Source: FromLog, Values: entries,
-	}, nil
+	out := Values{Namespace: ns, Epoch: head.Epoch, Revision: m.own.Revision, Position: m.position, Source: FromLog}
+	if in.At == "" {
+		out.Position = max(head.Position, m.position)
+	}
+	return out, entries, nil
 }
 
 func (s *server) value(ctx context.Context, in *valueInput) (*valueOutput, error) {
@@ -99,18 +118,25 @@ func (s *server) value(ctx context.Context, in *valueInput) (*valueOutput, error
 	if err != nil {
 		return nil, err
 	}
+	m, err := s.maskerAt(ctx, in.InAt, in.InReveal, []events.Key{key}, ns)
+	if err != nil {
+		return nil, err
+	}
 	out := Value{Namespace: ns, Key: key, Source: FromRedis}
-	entry, ok := s.views.one(ctx, ns, key, in.MinPosition)
+	entry, ok := (*view.Entry)(nil), false
+	if in.At == "" {
+		entry, ok = s.views.one(ctx, ns, key, in.MinPosition)
+	}
 	if !ok {
 		out.Source = FromLog
-		if entry, err = s.valueFromLog(ctx, ns, key, in.MinPosition, wait); err != nil {
+		if entry, err = s.valueFromLog(ctx, ns, key, in, wait); err != nil {
 			return nil, err
 		}
 	}
 	if entry == nil {
 		return nil, newProblem(ProblemNoValue, string(ns)+"/"+string(key)+" has no effective value")
 	}
-	out.Entry = *entry
+	out.Entry = m.entry(ns, key, *entry)
 	tag := etag(entry.Position)
 	if matches(in.IfNoneMatch, tag) {
 		return &valueOutput{Status: http.StatusNotModified, ETag: tag}, nil
@@ -118,15 +144,15 @@ func (s *server) value(ctx context.Context, in *valueInput) (*valueOutput, error
 	return &valueOutput{Status: http.StatusOK, ETag: tag, Body: out}, nil
 }
 
-func (s *server) valueFromLog(ctx context.Context, ns events.Namespace, key events.Key, min events.Position, wait time.Duration) (*view.Entry, error) {
-	if err := s.reach(ctx, min, wait); err != nil {
+func (s *server) valueFromLog(ctx context.Context, ns events.Namespace, key events.Key, in *valueInput, wait time.Duration) (*view.Entry, error) {
+	if err := s.reach(ctx, in.MinPosition, wait); err != nil {
 		return nil, err
 	}
-	tree, _, err := s.tree(ctx, ns)
+	m, err := s.asOf(ctx, ns, "at", in.At)
 	if err != nil {
 		return nil, err
 	}
-	e, ok := tree.Effective(ns, key)
+	e, ok := m.tree.Effective(ns, key)
 	if !ok {
 		return nil, nil
 	}

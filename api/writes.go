@@ -26,6 +26,7 @@ type InWrite struct {
 type postInput struct {
 	InNamespace
 	InWrite
+	InReveal
 	DryRun  bool `query:"dry_run" doc:"Answer what would be appended and append nothing"`
 	RawBody []byte
 }
@@ -55,7 +56,7 @@ func (s *server) post(ctx context.Context, in *postInput) (*postOutput, error) {
 		return nil, err
 	}
 	if in.DryRun {
-		plan, err := s.plan(ctx, cs)
+		plan, err := s.plan(ctx, cs, in.InReveal)
 		return &postOutput{Body: plan}, err
 	}
 	written, err := s.append(ctx, cs, in.receipt(in.RawBody, http.MethodPost, in.Name), nil)
@@ -75,7 +76,7 @@ func (s *server) append(ctx context.Context, cs commands.ChangeSet, receipt *eve
 }
 
 // plan decides cs and appends nothing.
-func (s *server) plan(ctx context.Context, cs commands.ChangeSet) (DryRun, error) {
+func (s *server) plan(ctx context.Context, cs commands.ChangeSet, reveal InReveal) (DryRun, error) {
 	tree, err := s.log.Present(ctx, cs.Namespace)
 	if err != nil {
 		return DryRun{}, err
@@ -88,12 +89,16 @@ func (s *server) plan(ctx context.Context, cs commands.ChangeSet) (DryRun, error
 	if ns, ok := tree.Namespace(cs.Namespace); ok {
 		plan.Revision = ns.Revision
 	}
+	m, err := s.maskerOfPlan(ctx, reveal, cs.Namespace, evs)
+	if err != nil {
+		return DryRun{}, err
+	}
 	for _, ev := range evs {
-		stored, err := events.Encode(ev)
+		stored, masked, err := m.event(cs.Namespace, ev)
 		if err != nil {
 			return DryRun{}, err
 		}
-		plan.Events = append(plan.Events, PlannedEvent{Type: stored.Type, Key: stored.Key, Data: stored.Data})
+		plan.Events = append(plan.Events, PlannedEvent{Type: stored.Type, Key: stored.Key, Data: stored.Data, Masked: masked})
 	}
 	return plan, nil
 }

@@ -18,6 +18,9 @@ type Difference struct {
 	From, To Held
 }
 
+// Values says whether the values differ, and not the definitions alone.
+func (d Difference) Values() bool { return !sameValue(d.From.Entry, d.To.Entry) }
+
 // Diff lists, sorted by key, how namespace to in b differs from namespace from in a: in what is in force there, or only in
 // what the namespaces say themselves. Two values that are equal are no difference, wherever they come from; nor are two
 // equal definitions. A namespace that does not exist holds nothing.
@@ -48,9 +51,13 @@ func (c *chain) held(key events.Key, own bool) (h Held) {
 }
 
 func (h Held) equal(other Held) bool {
-	if (h.Entry == nil) != (other.Entry == nil) || (h.Definition == nil) != (other.Definition == nil) {
+	a, b := h.Definition, other.Definition
+	if !sameValue(h.Entry, other.Entry) || (a == nil) != (b == nil) {
 		return false
 	}
-	return (h.Entry == nil || h.Entry.Value == other.Entry.Value) &&
-		(h.Definition == nil || h.Definition.Definition.Equal(other.Definition.Definition))
+	return a == nil || a.Definition.Equal(b.Definition)
+}
+
+func sameValue(a, b *Entry) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Value == b.Value)
 }

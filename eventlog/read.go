@@ -167,11 +167,11 @@ func (q Query) ordered(sql string) string {
 }
 
 func (q Query) namespaces() []events.Namespace {
-	names := []events.Namespace{q.Namespace}
-	for parent, ok := q.Namespace.Parent(); ok && q.Above; parent, ok = parent.Parent() {
-		names = append(names, parent)
+	names := q.Namespace.Lineage()
+	if q.Above {
+		return names
 	}
-	return names
+	return names[:1]
 }
 
 // collect reads all rows. With an error it returns the events before the one it could not decode.

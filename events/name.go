@@ -135,6 +135,15 @@ func (n Namespace) Parent() (Namespace, bool) {
 	return n[:i], true
 }
 
+// Lineage returns n and the names that it extends, the longest first: where it may inherit from.
+func (n Namespace) Lineage() []Namespace {
+	names := []Namespace{n}
+	for parent, ok := n.Parent(); ok; parent, ok = parent.Parent() {
+		names = append(names, parent)
+	}
+	return names
+}
+
 // Root returns n's first label: no namespace inherits across roots.
 func (n Namespace) Root() Namespace {
 	root, _, _ := strings.Cut(string(n), ".")

@@ -24,6 +24,7 @@ type settings struct {
 	allowUnauthenticated bool
 	project              bool
 	maxWatchers          int
+	reveal               bool
 	notReady             time.Duration
 }
 
@@ -65,6 +66,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*settin
 	fs.BoolVar(&set.project, "projector", false,
 		"project in this process too, or stand by: what is posted here then reaches Redis without a detour through the database")
 	fs.IntVar(&set.maxWatchers, "max-watchers", api.DefaultMaxWatchers, "how many watches of namespaces to take at once")
+	fs.BoolVar(&set.reveal, "reveal-sensitive", false, "show sensitive values to everyone who asks for them (?reveal=true), as callers are not told apart yet")
 	fs.DurationVar(&set.notReady, "drain-for", 0, "how long to go on answering, while /readyz says no, before the end; for load balancers")
 	return set, daemon.Parse(fs, args, getenv)
 }
@@ -94,7 +96,7 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 		return err
 	}
 	defer log.Close()
-	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts, MaxWatchers: set.maxWatchers}
+	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts, MaxWatchers: set.maxWatchers, MayReveal: api.RevealIf(set.reveal)}
 	project := func(context.Context) error { return nil }
 	switch {
 	case set.Redis != "":

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,6 +26,7 @@ type client struct {
 	base    string
 	timeout time.Duration   // for a request with its repetitions
 	pauses  []time.Duration // before each repetition
+	reveal  bool            // ask for sensitive values
 	http    http.Client
 }
 
@@ -38,7 +40,7 @@ func (c *cli) newClient() (*client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("the api's address must be of the form http://host:port, is %q", base)}
 	}
-	return &client{base: strings.TrimSuffix(base, "/"), timeout: c.timeout,
+	return &client{base: strings.TrimSuffix(base, "/"), timeout: c.timeout, reveal: c.showSensitive,
 		pauses: []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}}, nil
 }
 
@@ -216,6 +218,19 @@ func (c *client) now(ctx context.Context) (url.Values, error) {
 		return nil, err
 	}
 	return atLeast(log.Head), nil
+}
+
+// revealing adds to the query of a read that answers values that sensitive ones are asked for, if they are.
+func (c *client) revealing(query url.Values) url.Values {
+	if !c.reveal {
+		return query
+	}
+	query = maps.Clone(query)
+	if query == nil {
+		query = url.Values{}
+	}
+	query.Set("reveal", "true")
+	return query
 }
 
 func atLeast(pos events.Position) url.Values {

@@ -39,6 +39,7 @@ process. All data is in one folder: the next start finds it. Ctrl-C ends everyth
 	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:8080", "loopback address of the api; port 0 takes a free one")
 	cmd.Flags().StringVar(&d.data, "data", defaultData, "folder for all data")
 	cmd.Flags().StringVar(&d.postgres, "postgres", "", "`URL` of a Postgres to use, as the owner of its database, instead of a private one")
+	cmd.Flags().BoolVar(&d.reveal, "reveal-sensitive", false, "show sensitive values to everyone who asks for them")
 	cmd.Flags().StringVar(&d.redisURL, "redis", "", "`URL` of a Redis to use instead of a private one")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) }
 	return cmd
@@ -48,6 +49,7 @@ process. All data is in one folder: the next start finds it. Ctrl-C ends everyth
 type dev struct {
 	*cli
 	listen, data, postgres string
+	reveal                 bool
 
 	logger  *slog.Logger
 	ends    []func() error
@@ -202,7 +204,7 @@ func (d *dev) startRedis(ctx context.Context) (string, redis.UniversalClient, er
 // projects what the last requests wrote.
 func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb redis.UniversalClient, redisURL string) error {
 	projector := projections.New(log, rdb, projections.Config{Logger: d.logger})
-	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status})
+	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status, MayReveal: api.RevealIf(d.reveal)})
 	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL}
 	if err := here.write(d.data); err != nil {
 		return err

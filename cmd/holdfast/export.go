@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/document"
-	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 func (c *cli) exportCommand() *cobra.Command {
@@ -23,7 +23,9 @@ func (c *cli) exportCommand() *cobra.Command {
 		Use:   "export NAMESPACE",
 		Short: "Write a namespace's own definitions and values as a document",
 		Long: `Export writes what the namespace itself holds, as YAML, or as JSON with -o json or a file named so. Import reads back the
-same. With --effective it writes what is in force: inherited definitions and values, and defaults as values.`,
+same. With --effective it writes what is in force: inherited definitions and values, and defaults as values.
+
+Sensitive values, and definitions with a sensitive default, are left out, unless --show-sensitive asks for them.`,
 		Example:           "  holdfast export postgres.main -f main.yaml\n  holdfast export postgres.main -o json",
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeNamespace,
@@ -39,34 +41,45 @@ same. With --effective it writes what is in force: inherited definitions and val
 		if err != nil {
 			return err
 		}
-		doc, err := cl.document(cmd.Context(), ns, effective)
+		doc, masked, err := cl.document(cmd.Context(), ns, effective)
 		if err != nil {
 			return err
+		}
+		if masked > 0 {
+			c.note("left out %s; --show-sensitive writes what the api may show", count(masked, "sensitive value"))
 		}
 		return c.writeDocument(doc, file)
 	}
 	return cmd
 }
 
-// document reads a namespace as it is at one revision.
-func (c *client) document(ctx context.Context, ns events.Namespace, effective bool) (*document.Document, error) {
+// document reads a namespace as it is at one revision, but for what is masked, which it counts.
+func (c *client) document(ctx context.Context, ns events.Namespace, effective bool) (doc *document.Document, masked int, err error) {
 	state, err := c.state(ctx, ns)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	doc := &document.Document{Namespace: ns, Open: state.Open, Description: state.Description, Labels: state.Labels,
+	doc = &document.Document{Namespace: ns, Open: state.Open, Description: state.Description, Labels: state.Labels,
 		Definitions: map[events.Key]events.Definition{}, Values: map[events.Key]events.Value{}}
 	for key, d := range state.definitions {
-		if effective || d.From == ns {
+		switch {
+		case !effective && d.From != ns:
+		case d.Masked: // without its default it would be another
+			masked++
+		default:
 			doc.Definitions[key] = d.Definition
 		}
 	}
 	for key, e := range state.values {
-		if effective || e.From == string(ns) {
+		switch {
+		case !effective && e.From != string(ns):
+		case e.Masked:
+			masked++
+		default:
 			doc.Values[key] = e.Value
 		}
 	}
-	return doc, nil
+	return doc, masked, nil
 }
 
 func (c *cli) writeDocument(doc *document.Document, file string) error {
@@ -102,7 +115,7 @@ func (c *cli) writeDocument(doc *document.Document, file string) error {
 type state struct {
 	api.Namespace
 	definitions map[events.Key]api.Definition
-	values      map[events.Key]view.Entry
+	values      map[events.Key]api.Entry
 }
 
 // state reads a namespace in three requests, again if it changed between them.
@@ -116,10 +129,11 @@ func (c *client) state(ctx context.Context, ns events.Namespace) (*state, error)
 		var definitions api.Definitions
 		var values api.Values
 		for _, part := range []struct {
-			into any
-			path []string
-		}{{&s.Namespace, nil}, {&definitions, []string{"definitions"}}, {&values, []string{"values"}}} {
-			if err := c.get(ctx, part.into, query, append([]string{"v1", "namespaces", string(ns)}, part.path...)...); err != nil {
+			into  any
+			query url.Values
+			path  []string
+		}{{&s.Namespace, query, nil}, {&definitions, c.revealing(query), []string{"definitions"}}, {&values, c.revealing(query), []string{"values"}}} {
+			if err := c.get(ctx, part.into, part.query, append([]string{"v1", "namespaces", string(ns)}, part.path...)...); err != nil {
 				return nil, err
 			}
 		}

@@ -8,9 +8,9 @@ import (
 	"text/tabwriter"
 	"unicode"
 
+	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/document"
-	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 // mask stands for a sensitive value, and nothing for no value.
@@ -37,9 +37,9 @@ type shown struct {
 	Sensitive bool            `json:"sensitive,omitzero"`
 }
 
-func (c *cli) show(e view.Entry) shown {
+func (c *cli) show(e api.Entry) shown {
 	s := shown{Value: e.Value, Kind: e.Kind, Revision: e.Revision, Position: e.Position, From: e.From, Sensitive: e.Sensitive}
-	if e.Sensitive && !c.showSensitive {
+	if e.Masked || e.Sensitive && !c.showSensitive {
 		s.Value, s.Masked = "", true
 	}
 	return s

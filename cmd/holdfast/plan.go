@@ -133,11 +133,11 @@ func (p *planner) setStep(key events.Key, v events.Value) step {
 	entry := p.now.values[key]
 	s := step{Do: "set", Key: key}
 	if entry.Value != "" {
-		s.Old = p.showOrNot(&entry)
+		s.Old = new(p.show(entry))
 	}
 	entry.Value, entry.Kind, entry.Sensitive = v, cmp.Or(d.Kind, config.Infer(v)), d.Sensitive || entry.Sensitive
-	entry.From = string(p.plan.Namespace)
-	s.New = p.showOrNot(&entry)
+	entry.From, entry.Masked = string(p.plan.Namespace), false
+	s.New = new(p.show(entry))
 	return s
 }
 

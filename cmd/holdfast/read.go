@@ -14,7 +14,6 @@ import (
 
 	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/events"
-	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 func (c *cli) getCommand() *cobra.Command {
@@ -38,7 +37,7 @@ func (c *cli) getCommand() *cobra.Command {
 				return err
 			}
 			var v api.Value
-			if err := cl.get(cmd.Context(), &v, query, "v1", "namespaces", string(a.ns), "values", string(a.key)); err != nil {
+			if err := cl.get(cmd.Context(), &v, cl.revealing(query), "v1", "namespaces", string(a.ns), "values", string(a.key)); err != nil {
 				return cl.whyNot(cmd.Context(), a, err)
 			}
 			s := c.show(v.Entry)
@@ -153,7 +152,7 @@ func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, p
 		query.Set("prefix", prefix)
 	}
 	var values api.Values
-	if err := cl.get(ctx, &values, query, "v1", "namespaces", string(ns), "values"); err != nil {
+	if err := cl.get(ctx, &values, cl.revealing(query), "v1", "namespaces", string(ns), "values"); err != nil {
 		return err
 	}
 	var list []setting
@@ -169,11 +168,11 @@ func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, p
 }
 
 // entries reads some settings; one without an effective value, or in no namespace, is nil.
-func (c *client) entries(ctx context.Context, list []address, query url.Values) ([]*view.Entry, error) {
-	found := make([]*view.Entry, len(list))
+func (c *client) entries(ctx context.Context, list []address, query url.Values) ([]*api.Entry, error) {
+	found := make([]*api.Entry, len(list))
 	for i, a := range list {
 		var v api.Value
-		ok, err := ifFound(c.get(ctx, &v, query, "v1", "namespaces", string(a.ns), "values", string(a.key)))
+		ok, err := ifFound(c.get(ctx, &v, c.revealing(query), "v1", "namespaces", string(a.ns), "values", string(a.key)))
 		if err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ func startOn(t *testing.T, redisURL string, rdb redis.UniversalClient, wrap func
 	}
 	logger := slog.New(slog.DiscardHandler)
 	projector := projections.New(log, rdb, projections.Config{Logger: logger})
-	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: logger, Projector: projector.Status})
+	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: logger, Projector: projector.Status, MayReveal: api.RevealIf(true)})
 	if wrap != nil {
 		handler = wrap(handler)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-config/holdfast/api"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/redisurl"
 	"github.com/holdfast-config/holdfast/readmodel"
@@ -192,7 +193,7 @@ func (c *cli) showOrNot(e *readmodel.Entry) *shown {
 	if e == nil {
 		return nil
 	}
-	s := c.show(*e)
+	s := c.show(api.Entry{Entry: *e})
 	return &s
 }
 

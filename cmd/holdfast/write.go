@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-config/holdfast/commands"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/document"
-	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 // writing is what all commands that post one change set have.
@@ -53,7 +52,7 @@ func (w *writing) post(ctx context.Context, cs commands.ChangeSet, done string, 
 	if w.dryRun {
 		return w.rehearse(ctx, cl, cs)
 	}
-	var before []*view.Entry
+	var before []*api.Entry
 	if w.output == "table" && len(about) > 0 {
 		query, err := cl.now(ctx)
 		if err != nil {
@@ -93,8 +92,8 @@ func (w *writing) printWritten(written api.Written, what string) error {
 }
 
 // arrow says what was and what is.
-func (w *writing) arrow(before, after *view.Entry) string {
-	text := func(e *view.Entry) string {
+func (w *writing) arrow(before, after *api.Entry) string {
+	text := func(e *api.Entry) string {
 		if e == nil {
 			return nothing
 		}
