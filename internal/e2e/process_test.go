@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/holdfast-config/holdfast/internal/testenv"
 )
 
@@ -32,12 +34,23 @@ var binaries = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// TestMain fails if a goroutine is left when all is closed, the readers' among them.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := binaries(); err == nil {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(settled{m}, goleak.Cleanup(func(code int) {
+		if dir, err := binaries(); err == nil {
+			os.RemoveAll(dir)
+		}
+		os.Exit(code)
+	}))
+}
+
+// settled is the tests, and then the end of the connections that http.DefaultClient keeps for a next request.
+type settled struct{ *testing.M }
+
+func (m settled) Run() int {
+	code := m.M.Run()
+	http.DefaultClient.CloseIdleConnections()
+	return code
 }
 
 // process is one of our programs, running.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,26 +19,33 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
-// watcher is a reader whose snapshots are looked at all the time: none may go back, lose a key or show half a change.
+// watcher is a reader that is looked at all the time: it may never go back, lose a key or show half a change.
 type watcher struct {
 	*readmodel.Reader
-	ns   events.Namespace
-	done chan struct{}
-	wg   sync.WaitGroup
+	ns    events.Namespace
+	bound *readmodel.Bound[firstPair]
+	done  chan struct{}
+	wg    sync.WaitGroup
+	looks atomic.Int64
 
-	mu    sync.Mutex
-	looks int
-	err   error
+	mu  sync.Mutex
+	err error
+}
+
+// firstPair follows a reader as a bound struct does.
+type firstPair struct {
+	Left  int `holdfast:"left.0"`
+	Right int `holdfast:"right.0"`
 }
 
 // watch opens a reader that is looked at from position from on.
 func watch(t *testing.T, redisURL string, ns events.Namespace, from events.Position) *watcher {
 	t.Helper()
-	return watchBy(t, readmodel.Config{Redis: redisURL}, ns, from, 200*time.Microsecond)
+	return watchBy(t, readmodel.Config{Redis: redisURL}, ns, from, 200*time.Microsecond, 1)
 }
 
-// watchBy is watch with a look every so often.
-func watchBy(t *testing.T, cfg readmodel.Config, ns events.Namespace, from events.Position, every time.Duration) *watcher {
+// watchBy is watch with so many looks every so often.
+func watchBy(t *testing.T, cfg readmodel.Config, ns events.Namespace, from events.Position, every time.Duration, looks int) *watcher {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -49,8 +57,12 @@ func watchBy(t *testing.T, cfg readmodel.Config, ns events.Namespace, from event
 	if err := r.WaitFor(ctx, from); err != nil {
 		t.Fatalf("reader of %s waits for position %d, is %+v: %v", ns, from, r.Status(), err)
 	}
-	w := &watcher{Reader: r, ns: ns, done: make(chan struct{})}
-	w.wg.Go(func() { w.look(every) })
+	bound, err := readmodel.Bind[firstPair](r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{Reader: r, ns: ns, bound: bound, done: make(chan struct{})}
+	w.wg.Go(func() { w.look(every, looks) })
 	t.Cleanup(func() { w.end(t) })
 	return w
 }
@@ -70,12 +82,12 @@ func (w *watcher) end(t *testing.T) {
 	if w.err != nil {
 		t.Errorf("reader of %s: %v", w.ns, w.err)
 	}
-	if w.looks == 0 {
+	if w.looks.Load() == 0 {
 		t.Errorf("reader of %s was never looked at", w.ns)
 	}
 }
 
-func (w *watcher) look(every time.Duration) {
+func (w *watcher) look(every time.Duration, looks int) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	last := w.Snapshot()
@@ -85,15 +97,17 @@ func (w *watcher) look(every time.Duration) {
 			return
 		case <-tick.C:
 		}
-		s := w.Snapshot()
-		if err := consistent(last, s); err != nil {
+		err := complete(w.Snapshot())
+		for n := 0; n < looks && err == nil; n++ {
+			s := w.Snapshot()
+			err = errors.Join(whole(last, s, n%pairs), w.wholeBound())
+			last = s
+			w.looks.Add(1)
+		}
+		if err != nil {
 			w.fail(err)
 			return
 		}
-		last = s
-		w.mu.Lock()
-		w.looks++
-		w.mu.Unlock()
 	}
 }
 
@@ -111,19 +125,36 @@ var pairKeys = func() (keys [pairs][2]string) {
 	return keys
 }()
 
-func consistent(last, s *readmodel.Snapshot) error {
+// whole says what is wrong with s, the first snapshot seen after last: it went back, or shows half of a change set that
+// set the nth pair.
+func whole(last, s *readmodel.Snapshot, n int) error {
 	if s.Epoch() == last.Epoch() && s.Position() < last.Position() {
 		return fmt.Errorf("went back from position %d to %d", last.Position(), s.Position())
 	}
-	for n, pair := range pairKeys {
-		left, okLeft := s.Get(pair[0])
-		right, okRight := s.Get(pair[1])
-		if !okLeft || !okRight {
-			return fmt.Errorf("a key of pair %d vanished at position %d", n, s.Position())
-		}
-		if left.Value != right.Value {
-			return fmt.Errorf("half a change at position %d: pair %d is %s and %s", s.Position(), n, left.Value, right.Value)
-		}
+	left, okLeft := s.Get(pairKeys[n][0])
+	right, okRight := s.Get(pairKeys[n][1])
+	if !okLeft || !okRight {
+		return fmt.Errorf("a key of pair %d vanished at position %d", n, s.Position())
+	}
+	if left.Value != right.Value {
+		return fmt.Errorf("half a change at position %d: pair %d is %s and %s", s.Position(), n, left.Value, right.Value)
+	}
+	return nil
+}
+
+// complete says what is wrong with any of the pairs in s.
+func complete(s *readmodel.Snapshot) error {
+	var errs []error
+	for n := range pairKeys {
+		errs = append(errs, whole(s, s, n))
+	}
+	return errors.Join(errs...)
+}
+
+// wholeBound is whole for the bound struct, which has no position.
+func (w *watcher) wholeBound() error {
+	if v := w.bound.Load(); v.Left != v.Right {
+		return fmt.Errorf("half a change in a bound struct: pair 0 is %d and %d", v.Left, v.Right)
 	}
 	return nil
 }
