@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-config/holdfast/internal/testenv"
+	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 // TestWatchThroughFault: Redis dies and comes back empty while somebody watches. The watch says that it is stale and that
@@ -24,6 +25,10 @@ func TestWatchThroughFault(t *testing.T) {
 	s := startOn(t, server.URL, rdb, nil)
 	s.ok(t, "create", "shop", "--open")
 	s.ok(t, "set", "shop/a=1", "b=2")
+	testenv.Eventually(t, "redis has the view that the watch is to begin with", func() bool {
+		head, err := view.LoadHead(t.Context(), rdb, "shop")
+		return err == nil && head.Position == 3
+	})
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	var out, notice syncBuffer
