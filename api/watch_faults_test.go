@@ -283,6 +283,28 @@ func TestWatchOutlivesPostgres(t *testing.T) {
 	}
 }
 
+// TestWatchWithoutRedis: a Redis that is gone or hangs is nothing to a watch, under way or new.
+func TestWatchWithoutRedis(t *testing.T) {
+	for name, fail := range map[string]func(*testenv.Network){
+		"cut":  (*testenv.Network).Cut,
+		"hung": (*testenv.Network).Hang,
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, _ := testenv.Redis(t)
+			network := testenv.Proxy(t, url)
+			c := serve(t, quickRedis(t, network.URL))
+			c.post("shop", `{"do":"create","open":true}`)
+			old := c.watch("shop", "").until(c.head())
+			fail(network)
+			c.post("shop", `{"do":"set","key":"k","value":1}`)
+			for which, w := range map[string]*watch{"under way": old, "new": c.watch("shop", "")} {
+				w.until(c.head())
+				sameView(t, which, w.view, c.fold("shop", c.head()))
+			}
+		})
+	}
+}
+
 // TestWatchLongHistory: to catch up with a long history takes memory for a page of it, not for all.
 func TestWatchLongHistory(t *testing.T) {
 	c := serve(t, nil)

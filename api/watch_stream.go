@@ -26,7 +26,8 @@ type stream struct {
 	pending []byte          // not written yet
 }
 
-// openStream begins the answer. The times that the server gives other requests do not hold for it.
+// openStream begins the answer. The time that the server gives to write an answer does not hold for it, and that to read a
+// request ended with its header.
 func openStream(w http.ResponseWriter, closing context.Context) (*stream, error) {
 	h := w.Header()
 	h.Set("Content-Type", sse.ContentType)
@@ -34,9 +35,6 @@ func openStream(w http.ResponseWriter, closing context.Context) (*stream, error)
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	h.Set("Connection", "close")     // its deadlines would hold for a next request
 	st := &stream{w: w, control: http.NewResponseController(w), closing: closing}
-	if err := st.control.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
-	}
 	w.WriteHeader(http.StatusOK)
 	return st, st.flush()
 }
