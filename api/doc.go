@@ -66,16 +66,17 @@
 //	           more change sets were missed than the view has keys
 //	change     one change set as it touches the view; id: its position. prev is what the watch was at before: its last
 //	           change or snapshot, or where it resumed
-//	bookmark   nothing up to this position is missing, and where the log ends. At once, every 10 s, and at most once a
-//	           second while the log moves. It has no id
+//	bookmark   nothing up to this position is missing, and where the log ends. At once, and then every second. It has
+//	           no id
 //	reset      the position that the client has is of another history; a snapshot follows
 //	overflow   the last: the client reads too slowly. More than 1 MiB waited for it
 //	goodbye    the last: the server ends
 //
 // It resumes from any position ever, after Last-Event-ID or the parameter after; with the parameter epoch it also finds
 // out that the history is another. A watch may end without a last event, always between two of them unless the connection
-// breaks: the client resumes. While Postgres does not answer there are no bookmarks, but a comment every 15 s. A client
-// that takes nothing for 10 s is cut off. Watches cost Postgres one tail a process, which runs while there are any.
+// breaks: the client resumes. While Postgres does not answer there are comments in place of bookmarks: whoever hears
+// neither for some seconds may take the server to hang. A client that takes nothing for 10 s is cut off. Watches cost
+// Postgres one tail a process, which runs while there are any.
 //
 // # Instances
 //

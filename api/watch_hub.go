@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/eventlog"
@@ -14,10 +13,8 @@ import (
 )
 
 const (
-	bookmarkEvery = 10 * time.Second // at least
-	bookmarkPause = time.Second      // between bookmarks at least, however fast the log moves
-	maxHeld       = 10_000           // events of a root held back until its tree is there
-	maxLoads      = 4                // trees of the past loaded at once
+	maxHeld  = 10_000 // events of a root held back until its tree is there
+	maxLoads = 4      // trees of the past loaded at once
 )
 
 // errHistory: the log is not the one that the watch began with.
@@ -49,10 +46,8 @@ type tailing struct {
 	epoch    string
 	position events.Position // everything up to here was passed on
 	head     events.Position
+	mark     *bookmark // of position and head; another whenever the log has answered
 	roots    map[events.Namespace]*watchedRoot
-
-	bookmarked time.Time
-	marked     events.Position // of the last bookmark
 }
 
 // watchedRoot is a root namespace with watchers in its tree.
@@ -174,6 +169,13 @@ func (s *seat) leave() {
 	}
 }
 
+// mark says how far the tail is. What it passed on up to there is in the queue, or was.
+func (s *seat) mark() *bookmark {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.in.mark
+}
+
 // headKnown is where the log ended when the tail last looked.
 func (s *seat) headKnown() events.Position {
 	s.hub.mu.Lock()
@@ -186,7 +188,7 @@ func (h *hub) run(ctx context.Context, t *tailing) {
 	head, err := h.log.Head(ctx)
 	h.mu.Lock()
 	t.epoch, t.position, t.head = head.Epoch, head.Position, head.Position
-	t.bookmarked, t.marked = time.Now(), head.Position
+	t.mark = newBookmark(t.epoch, t.position, t.head)
 	h.mu.Unlock()
 	if err == nil {
 		close(t.started)
@@ -243,22 +245,8 @@ func (h *hub) pass(t *tailing, evs []events.Recorded, head eventlog.Head) error 
 		t.position = cs[len(cs)-1].Position
 	}
 	t.head = max(head.Position, t.position)
-	since := time.Since(t.bookmarked)
-	if since >= bookmarkEvery || since >= bookmarkPause && t.position > t.marked {
-		t.bookmark()
-	}
+	t.mark = newBookmark(t.epoch, t.position, t.head)
 	return nil
-}
-
-// bookmark tells all watchers how far they are. One whose tree is not there yet has its own changes before it.
-func (t *tailing) bookmark() {
-	t.bookmarked, t.marked = time.Now(), t.position
-	m := bookmarkMessage(t.epoch, t.position, t.head)
-	for _, root := range t.roots {
-		if root.ready {
-			root.each(func(q *queue) { q.push(m) })
-		}
-	}
 }
 
 // passSet passes on a change set, or holds it until the tree of its root is there.

@@ -37,13 +37,19 @@ func changeMessage(epoch string, cs []events.Recorded, vc config.ViewChange) (me
 	head := sse.AppendOpen(nil, view.EventChange, idOf(last.Position))
 	return message{
 		head: append(append(head, before...), prevMember...), tail: append(after, sse.End...),
-		position: last.Position, change: true,
+		position: last.Position,
 	}, nil
 }
 
-func bookmarkMessage(epoch string, position, head events.Position) message {
+// bookmark is an event that says how far a watch is, encoded once for all watchers.
+type bookmark struct {
+	event    []byte
+	position events.Position
+}
+
+func newBookmark(epoch string, position, head events.Position) *bookmark {
 	data := view.Bookmark{Epoch: epoch, Position: position, Head: max(head, position)}
-	return message{head: plainEvent(view.EventBookmark, data), position: position}
+	return &bookmark{plainEvent(view.EventBookmark, data), position}
 }
 
 // plainEvent encodes an event that has no id: a client that resumes does so from the last change or snapshot.

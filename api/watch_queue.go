@@ -13,12 +13,11 @@ const queueBytes = 1 << 20
 // errOverflow: the client reads more slowly than changes come.
 var errOverflow = errors.New("the client is too slow")
 
-// message is an event as it is sent, encoded once for all watchers of a namespace. In a change, each watcher's own prev
-// goes between head and tail.
+// message is a change as it is sent, encoded once for all watchers of a namespace. Each watcher's own prev goes between
+// head and tail.
 type message struct {
 	head, tail []byte
 	position   events.Position
-	change     bool // else a bookmark
 }
 
 func (m message) size() int { return len(m.head) + len(m.tail) + 100 }
@@ -38,14 +37,10 @@ func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 func (q *queue) push(m message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := len(q.messages)
 	switch {
 	case q.ended != nil:
 		return
-	case n > 0 && !m.change && !q.messages[n-1].change:
-		q.messages[n-1] = m // the newest bookmark says all that the one before says
-		return
-	case n > 0 && q.bytes+m.size() > queueBytes:
+	case len(q.messages) > 0 && q.bytes+m.size() > queueBytes:
 		q.end(errOverflow)
 		return
 	}

@@ -14,7 +14,6 @@ const (
 	writeAtOnce   = 64 << 10         // bytes of a stream
 	writeTimeout  = 10 * time.Second // for a client to take that much
 	goodbyeWithin = time.Second      // the same when the server ends
-	silentAtMost  = 15 * time.Second // then a comment shows proxies and clients that the stream is alive
 )
 
 // stream writes events to one client. It does not wait longer than writeTimeout for it, and keeps no event whole that is

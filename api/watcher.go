@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
+// beat is how often a client is told how far its watch is.
+const beat = time.Second
+
 // watcher is one watch under way.
 type watcher struct {
 	seat   *seat
@@ -18,8 +22,9 @@ type watcher struct {
 	w      http.ResponseWriter
 	stream *stream
 
-	at   events.Position // what the client has: of its last change or snapshot, or where it resumed
-	upto events.Position // nothing up to here is missing from what was sent
+	at     events.Position // what the client has: of its last change or snapshot, or where it resumed
+	upto   events.Position // nothing up to here is missing from what was sent
+	marked *bookmark       // the last that was sent
 }
 
 func newWatcher(s *seat, w http.ResponseWriter, from start) *watcher {
@@ -101,8 +106,7 @@ func (w *watcher) align(ctx context.Context) error {
 		return err
 	}
 	w.seat.tree = config.Tree{} // the past is not kept for those who watch
-	first := bookmarkMessage(w.seat.epoch, w.upto, w.seat.headKnown())
-	if err := w.stream.add(first.head); err != nil {
+	if err := w.stream.add(newBookmark(w.seat.epoch, w.upto, w.seat.headKnown()).event); err != nil {
 		return err
 	}
 	return w.stream.flush()
@@ -136,46 +140,57 @@ func touchedAt(tree config.Tree, ns events.Namespace) (at events.Position) {
 	return at
 }
 
-// follow sends what comes.
+// follow sends what comes, and once a beat how far the client is. Each watch has a beat of its own: if thousands were
+// written to at one moment, changes would wait for that.
 func (w *watcher) follow(ctx context.Context) error {
-	silent := time.NewTimer(silentAtMost)
-	defer silent.Stop()
+	due := time.NewTimer(rand.N(beat))
+	defer due.Stop()
 	for {
+		var mark *bookmark
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-silent.C:
-			if err := w.stream.add([]byte(": the log has not answered for a while\n\n")); err != nil {
-				return err
-			}
+		case <-due.C:
+			due.Reset(beat)
+			mark = w.seat.mark() // before the queue is emptied: what it speaks for is in there
 		case <-w.seat.queue.ready:
-			messages, ended := w.seat.queue.take()
-			if ended != nil {
-				return ended
-			}
-			for _, m := range messages {
-				if err := w.send(m); err != nil {
-					return err
-				}
+		}
+		if err := w.sendQueued(); err != nil {
+			return err
+		}
+		if mark != nil {
+			if err := w.mark(mark); err != nil {
+				return err
 			}
 		}
 		if err := w.stream.flush(); err != nil {
 			return err
 		}
-		silent.Reset(silentAtMost)
 	}
 }
 
-// send adds a message, unless the client has what it says.
-func (w *watcher) send(m message) error {
-	if m.position < w.upto || m.change && m.position == w.upto {
-		return nil
+// sendQueued adds the changes that wait, unless the client has what they say.
+func (w *watcher) sendQueued() error {
+	messages, ended := w.seat.queue.take()
+	for _, m := range messages {
+		if m.position <= w.upto {
+			continue
+		}
+		w.upto = m.position
+		if err := w.change(m); err != nil {
+			return err
+		}
 	}
-	w.upto = m.position
-	if m.change {
-		return w.change(m)
+	return ended
+}
+
+// mark adds a bookmark, or a comment if the log has not answered since the last: the server is there at least.
+func (w *watcher) mark(b *bookmark) error {
+	if b == w.marked || b.position < w.upto {
+		return w.stream.add([]byte(": no news of the log\n\n"))
 	}
-	return w.stream.add(m.head)
+	w.marked, w.upto = b, b.position
+	return w.stream.add(b.event)
 }
 
 func (w *watcher) change(m message) error {
