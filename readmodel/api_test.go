@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/sse"
@@ -90,6 +91,7 @@ func (l *logged) watch(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		select {
 		case <-changed:
+		case <-time.After(time.Second):
 		case <-r.Context().Done():
 			return
 		case <-l.closing.Done():

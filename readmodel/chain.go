@@ -289,21 +289,21 @@ func (l *link) Confirm(position, head events.Position) {
 	if l.n > 0 {
 		state = Log
 	}
-	l.expect(quietOf(l.source))
+	l.expect()
 	c.feed.confirm(l.source, state, position, head)
 }
 
-// expect makes the source doubtful when it has not confirmed again within quiet. Called with c.mu held.
-func (l *link) expect(quiet time.Duration) {
+// expect makes the source doubtful when it is silent for too long from now. Called with c.mu held.
+func (l *link) expect() {
 	if l.silent != nil {
-		l.silent.Reset(quiet)
+		l.silent.Reset(silence)
 		return
 	}
-	l.silent = time.AfterFunc(quiet, func() {
+	l.silent = time.AfterFunc(silence, func() {
 		l.chain.mu.Lock()
 		defer l.chain.mu.Unlock()
 		if l.live {
-			l.down(fmt.Errorf("%s: %w for %s", l.source.Name(), errSilent, quiet))
+			l.down(fmt.Errorf("%s: %w for %s", l.source.Name(), errSilent, silence))
 		}
 	})
 }

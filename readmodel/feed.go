@@ -20,7 +20,6 @@ type feed struct {
 type word struct {
 	source    Source          // that confirmed last; before that, the first
 	state     State           // Live or Log: it confirms; Stale: none does; empty: not known yet
-	quiet     time.Duration   // how long the source may say nothing
 	contact   time.Time       // when one last confirmed; zero: never
 	head      events.Position // last known end of the log
 	confirmed events.Position // nothing up to here is missing
@@ -35,7 +34,7 @@ func (w word) elsewhere() word {
 }
 
 func newFeed(ns events.Namespace, first Source) feed {
-	return feed{namespace: ns, said: word{source: first, quiet: silence}, readers: map[*Reader]struct{}{}}
+	return feed{namespace: ns, said: word{source: first}, readers: map[*Reader]struct{}{}}
 }
 
 // join gives r what there is, and from then on what comes.
@@ -95,7 +94,7 @@ func (f *feed) deliver(next content, cs *view.ChangeSet) {
 // confirm notes that a source confirms what was delivered, which makes readers fresh in the way of state.
 func (f *feed) confirm(source Source, state State, position, head events.Position) {
 	f.said = word{
-		source: source, state: state, quiet: quietOf(source), contact: time.Now(),
+		source: source, state: state, contact: time.Now(),
 		head: max(f.said.head, head), confirmed: max(f.said.confirmed, position),
 	}
 	f.tell()

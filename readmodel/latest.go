@@ -20,9 +20,7 @@ import (
 // How long the api source waits for what.
 const (
 	apiConnect = 2 * time.Second
-	apiAnswer  = 3 * time.Second  // for the head of the answer
-	apiBeat    = 10 * time.Second // the api sends a bookmark at least so often
-	apiSilence = apiBeat + silence
+	apiAnswer  = 3 * time.Second // for the head of the answer
 	// A snapshot comes in one event: what a reader takes is bounded by what a namespace may hold, not by this.
 	maxAPIEvent = 1 << 30
 )
@@ -55,9 +53,6 @@ func newAPISource(base string) (*apiSource, error) {
 
 func (s *apiSource) Name() string { return "api" }
 
-// Beat says that this source confirms less often than Redis.
-func (s *apiSource) Beat() time.Duration { return apiBeat }
-
 func (s *apiSource) Close() error {
 	s.cancel()
 	return nil
@@ -82,7 +77,7 @@ func (s *apiSource) Follow(ctx context.Context, ns events.Namespace, have view.H
 func (s *apiSource) watch(ctx context.Context, ns events.Namespace, have view.Head, sink Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silent := time.AfterFunc(loadTime, func() { cancel(fmt.Errorf("%w for %s", errSilent, apiSilence)) })
+	silent := time.AfterFunc(loadTime, func() { cancel(fmt.Errorf("%w for %s", errSilent, silence)) })
 	defer silent.Stop()
 	body, err := s.open(ctx, ns, have)
 	if err != nil {
@@ -114,7 +109,7 @@ type heard struct {
 func (h heard) Read(b []byte) (int, error) {
 	n, err := h.Reader.Read(b)
 	if n > 0 {
-		h.silent.Reset(apiSilence)
+		h.silent.Reset(silence)
 	}
 	return n, err
 }

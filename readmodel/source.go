@@ -8,8 +8,8 @@ import (
 )
 
 // Source is where readers get their view from: Redis, and whatever can stand in for it. A source belongs to one reader, or
-// to several that share it, and is used from one goroutine at a time. A source that confirms less often than once a second has a method Beat() time.Duration that
-// says how often at least: one that is 3 s late is taken to hang.
+// to several that share it, and is used from one goroutine at a time. It confirms about once a second, also when nothing
+// changes: one that has not for 3 s is taken to hang.
 type Source interface {
 	// Name is a short word for Status: "redis".
 	Name() string

@@ -25,16 +25,6 @@ func (s State) Fresh() bool { return s == Live || s == Log }
 // silence is how long a source may go without confirming before it is taken to hang, whatever it believes.
 const silence = 3 * time.Second
 
-// beater is a source that confirms less often than once a second: how often, at least.
-type beater interface{ Beat() time.Duration }
-
-func quietOf(s Source) time.Duration {
-	if b, ok := s.(beater); ok {
-		return b.Beat() + silence
-	}
-	return silence
-}
-
 var (
 	errSilent   = errors.New("the source has not confirmed what is shown")
 	errUntried  = errors.New("no source has answered yet")
@@ -82,7 +72,7 @@ func (r *Reader) Status() Status {
 		st.State, st.Err = Stale, ErrClosed
 	case !r.said.state.Fresh():
 		st.State, st.Err = Stale, r.said.trouble
-	case age > r.said.quiet:
+	case age > silence:
 		st.State, st.Err = Stale, fmt.Errorf("%w for %s", errSilent, age.Round(100*time.Millisecond))
 	default:
 		return st
