@@ -82,9 +82,6 @@ func (l *Log) readWithin(ctx context.Context, limit time.Duration, do func(conte
 // endOfLog is a position after every event.
 const endOfLog events.Position = 1<<63 - 1
 
-// columns are those that scan reads.
-const columns = `position, namespace, revision, type, key, data, actor, reason, at`
-
 const selectAfter = `
 	SELECT ` + columns + `
 	FROM events
@@ -209,23 +206,11 @@ func scan(rows pgx.Rows, each func(events.Recorded)) error {
 
 // scanSized is scan that tells the size of the data, too, and ends with the error of each.
 func scanSized(rows pgx.Rows, each func(events.Recorded, int) error) error {
-	var (
-		ev   events.Recorded
-		s    events.Stored
-		key  *string
-		at   time.Time
-		into = []any{&ev.Position, &ev.Namespace, &ev.Revision, &s.Type, &key, &s.Data, &ev.Actor, &ev.Reason, &at}
-	)
-	_, err := pgx.ForEachRow(rows, into, func() (err error) {
-		s.Key = ""
-		if key != nil {
-			s.Key = events.Key(*key)
+	return scanRows(rows, func(r Row) error {
+		ev, err := r.Recorded()
+		if err != nil {
+			return err
 		}
-		ev.Time = at.UTC()
-		if ev.Event, err = events.Decode(s); err != nil {
-			return &undecodable{ev, err}
-		}
-		return each(ev, len(s.Data))
+		return each(ev, len(r.Data))
 	})
-	return err
 }
