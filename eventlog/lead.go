@@ -8,12 +8,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The session lock of the leader, and its times. The server ends a session that is silent for leaderSilence, and with it
+// The session locks of those that lead, and their times. The server ends a session that is silent for leaderSilence, and with it
 // the lock: that is the server's clock, which a stopped process can not hold up. A leader that lives asks every
 // leaderInterval and stops leading when the answer takes longer than leaderPatience: before the server can have given
 // the lock to another.
 const (
 	leaderLock     = 0x686F6C64_6C656164 // "holdlead"
+	sealerLock     = 0x686F6C64_7365616C // "holdseal"
 	leaderInterval = time.Second
 	leaderPatience = 2 * time.Second
 	leaderSilence  = "5s"
@@ -23,12 +24,27 @@ const (
 // context that ends as soon as the lock is lost, with the cause ErrLockLost. A process that stops answering for more than
 // 5 s loses the lock, by the server's own clock. It returns lead's error, or ctx's.
 func (l *Log) Lead(ctx context.Context, lead func(ctx context.Context, term int64) error) error {
+	var term int64
+	count := func(ctx context.Context, conn *pgx.Conn) error {
+		return ask(ctx, conn, &term, `UPDATE term SET term = term + 1 RETURNING term`)
+	}
+	return l.elected(ctx, leaderLock, count, func(ctx context.Context) error { return lead(ctx, term) })
+}
+
+// LeadSealing is Lead with an election of its own, and without a term: [Log.Seal] itself refuses who comes late.
+func (l *Log) LeadSealing(ctx context.Context, lead func(context.Context) error) error {
+	begin := func(context.Context, *pgx.Conn) error { return nil }
+	return l.elected(ctx, sealerLock, begin, lead)
+}
+
+// elected waits for the lock, calls begin in the session that holds it, and then lead for as long as it does.
+func (l *Log) elected(ctx context.Context, lock int64, begin func(context.Context, *pgx.Conn) error, lead func(context.Context) error) error {
 	var wait backoff
 	for {
-		conn, term, err := l.elect(ctx, &wait)
+		conn, err := l.elect(ctx, &wait, lock, begin)
 		if err == nil {
 			defer disconnect(conn) // which releases the lock
-			return whileHeld(ctx, conn, func(ctx context.Context) error { return lead(ctx, term) })
+			return whileHeld(ctx, conn, lead)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -40,11 +56,11 @@ func (l *Log) Lead(ctx context.Context, lead func(ctx context.Context, term int6
 	}
 }
 
-// elect waits for the lock, over one connection, and counts a new term in the session that holds it.
-func (l *Log) elect(ctx context.Context, wait *backoff) (_ *pgx.Conn, term int64, err error) {
+// elect waits for the lock, over one connection, and calls begin in the session that holds it.
+func (l *Log) elect(ctx context.Context, wait *backoff, lock int64, begin func(context.Context, *pgx.Conn) error) (_ *pgx.Conn, err error) {
 	conn, err := l.connect(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -52,27 +68,25 @@ func (l *Log) elect(ctx context.Context, wait *backoff) (_ *pgx.Conn, term int64
 		}
 	}()
 	if err := ask(ctx, conn, nil, `SET idle_session_timeout = '`+leaderSilence+`'`); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	ticks := time.NewTicker(leaderInterval)
 	defer ticks.Stop()
 	for {
 		var held bool
-		if err := ask(ctx, conn, &held, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock)); err != nil {
-			return nil, 0, err
+		if err := ask(ctx, conn, &held, `SELECT pg_try_advisory_lock($1)`, lock); err != nil {
+			return nil, err
 		}
 		wait.reset()
 		if held {
-			break
+			return conn, begin(ctx, conn)
 		}
 		select {
 		case <-ticks.C:
 		case <-ctx.Done():
-			return nil, 0, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	err = ask(ctx, conn, &term, `UPDATE term SET term = term + 1 RETURNING term`)
-	return conn, term, err
 }
 
 // ask runs a statement, and scans its one value into result unless that is nil, within leaderPatience.

@@ -22,7 +22,7 @@ var files embed.FS
 
 const (
 	// Newest is the version of the schema that this program needs.
-	Newest = 2
+	Newest = 3
 
 	// VersionTable is where the database says which versions it has, a row each.
 	VersionTable = "schema_version"

@@ -67,12 +67,19 @@ func TestUpDownUp(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), `SELECT max(version_id) FROM schema_version`).Scan(&newest); err != nil || newest != migrations.Newest {
 		t.Errorf("the newest migration is %d (%v), migrations.Newest says %d", newest, err, migrations.Newest)
 	}
+	var version string
+	if err := conn.QueryRow(t.Context(), `SELECT substr(epoch::text, 15, 1) FROM head`).Scan(&version); err != nil || version != "7" {
+		t.Errorf("the first epoch is a UUID of version %s (%v), want 7", version, err)
+	}
 	up() // again does no harm
 	if err := migrations.Down(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}
-	if left := schema(t, conn); strings.Contains(left, "events") || strings.Contains(left, "head") || strings.Contains(left, "receipts") || strings.Contains(left, "term") {
-		t.Errorf("down leaves things behind:\n%s", left)
+	left := schema(t, conn)
+	for _, table := range []string{"events", "head", "receipts", "term", "tiles", "checkpoint"} {
+		if strings.Contains(left, table) {
+			t.Errorf("down leaves %s behind:\n%s", table, left)
+		}
 	}
 	up()
 	if again := schema(t, conn); again != first {
@@ -168,6 +175,9 @@ func TestPrivileges(t *testing.T) {
 		`SELECT * FROM receipts`,
 		`DELETE FROM receipts`,
 		`UPDATE term SET term = term + 1 RETURNING term`,
+		`INSERT INTO tiles VALUES (0, 0, sha256('')) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`,
+		`UPDATE checkpoint SET size = 1, note = 'x' WHERE size = 0`,
+		`SELECT * FROM tiles, checkpoint`,
 		`SELECT * FROM schema_version`,
 	} {
 		if _, err := app.Exec(t.Context(), may); err != nil {
@@ -189,6 +199,9 @@ func TestPrivileges(t *testing.T) {
 		`DELETE FROM head`,
 		`UPDATE receipts SET revision = 2`,
 		`DELETE FROM term`,
+		`DELETE FROM tiles`,
+		`INSERT INTO checkpoint DEFAULT VALUES`,
+		`DELETE FROM checkpoint`,
 		`UPDATE schema_version SET version_id = 7`,
 		`CREATE ROLE other`,
 	} {

@@ -68,6 +68,8 @@ func grant(ctx context.Context, db *sql.DB, role string) error {
 		GRANT SELECT, UPDATE (position, at) ON head TO `+role+`;
 		GRANT SELECT, INSERT, DELETE ON receipts TO `+role+`;
 		GRANT SELECT, UPDATE (term) ON term TO `+role+`;
+		GRANT SELECT, INSERT, UPDATE (hashes) ON tiles TO `+role+`;
+		GRANT SELECT, UPDATE (size, note) ON checkpoint TO `+role+`;
 		GRANT SELECT ON `+VersionTable+` TO `+role)
 	return err
 }
