@@ -7,15 +7,17 @@
 -- OK      applied
 -- DONE    the view includes the change set already
 -- EPOCH   the view is of another history
+-- PAST    the view is of a later history
 -- FENCED  a newer projector has written
 -- GAP     the change set does not fit on what is here: the view must be put in place anew
 --
 -- The epoch comes first: terms of two histories can not be compared, and a history that was restored from a backup counts
--- its terms from there.
+-- its terms from there. Whoever still writes from the history before that is refused.
 local epoch, term, position, prev = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local seen = redis.call('HMGET', KEYS[2], 'epoch', 'term', 'position', 'keys')
 local wrote, at, keys = tonumber(seen[2]) or 0, tonumber(seen[3]) or 0, tonumber(seen[4]) or 0
+if seen[1] and before(epoch, seen[1]) then return 'PAST' end
 if seen[1] and seen[1] ~= epoch then return 'EPOCH' end
 if wrote > term then return 'FENCED' end
 -- Values that were lost would else pass for complete, with a new count.

@@ -5,9 +5,11 @@
 --
 -- OK      written
 -- FENCED  a newer projector has written
+-- PAST    a projector of a later history has written
 -- LOST    what was written last is not there: Redis has lost something, perhaps everything
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local seen = redis.call('HMGET', KEYS[1], 'epoch', 'term', 'position')
+if seen[1] and before(ARGV[1], seen[1]) then return 'PAST' end
 if seen[1] == ARGV[1] and (tonumber(seen[2]) or 0) > tonumber(ARGV[2]) then return 'FENCED' end
 if ARGV[6] ~= '-1' then
   local mine = seen[1] == ARGV[1] and seen[2] == ARGV[2]

@@ -157,8 +157,8 @@ func (s *session) dropUnknown(ctx context.Context) error {
 			return err
 		}
 		for _, outcome := range outcomes {
-			if outcome == fenced {
-				return errFenced
+			if err := outcome.refused(); err != nil {
+				return err
 			}
 		}
 		return nil

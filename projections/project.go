@@ -156,10 +156,10 @@ func (s *session) flush(ctx context.Context) error {
 			return err
 		}
 		for i, outcome := range outcomes {
-			switch outcome {
-			case fenced:
-				return errFenced
-			case gap, wrong:
+			if err := outcome.refused(); err != nil {
+				return err
+			}
+			if outcome == gap || outcome == wrong {
 				s.rebuildLater(b.calls[i].ns)
 			}
 		}

@@ -110,10 +110,10 @@ func (s *session) replaceSome(ctx context.Context, tree config.Tree, positions m
 		return 0, err
 	}
 	for i, outcome := range outcomes {
-		switch outcome {
-		case fenced:
-			return 0, errFenced
-		case lost, gap:
+		if err := outcome.refused(); err != nil {
+			return 0, err
+		}
+		if outcome == lost || outcome == gap {
 			return 0, fmt.Errorf("view of %s was lost while it was built", b.calls[i].ns)
 		}
 	}

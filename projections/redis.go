@@ -16,6 +16,8 @@ import (
 )
 
 var (
+	//go:embed epoch.lua
+	epochSource string
 	//go:embed apply.lua
 	applySource string
 	//go:embed stage.lua
@@ -29,11 +31,11 @@ var (
 )
 
 var (
-	apply   = redis.NewScript(applySource)
+	apply   = redis.NewScript(epochSource + applySource)
 	stage   = redis.NewScript(stageSource)
-	replace = redis.NewScript(replaceSource)
-	drop    = redis.NewScript(dropSource)
-	beat    = redis.NewScript(beatSource)
+	replace = redis.NewScript(epochSource + replaceSource)
+	drop    = redis.NewScript(epochSource + dropSource)
+	beat    = redis.NewScript(epochSource + beatSource)
 
 	scripts = []*redis.Script{apply, stage, replace, drop, beat}
 )
@@ -46,9 +48,21 @@ const (
 	done   outcome = "DONE"
 	wrong  outcome = "EPOCH"
 	fenced outcome = "FENCED"
+	past   outcome = "PAST"
 	gap    outcome = "GAP"
 	lost   outcome = "LOST"
 )
+
+// refused says why this projector may not write any more; nil: it may.
+func (o outcome) refused() error {
+	switch o {
+	case fenced:
+		return errFenced
+	case past:
+		return errPast
+	}
+	return nil
+}
 
 // call is one script on one namespace: the keys of a call are in one slot.
 type call struct {

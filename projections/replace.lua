@@ -5,6 +5,7 @@
 --
 -- OK      in place
 -- FENCED  a newer projector has written
+-- PAST    the view is of a later history
 -- LOST    what was built is not there any more, or not all of it
 local epoch, position, keys = ARGV[1], ARGV[3], tonumber(ARGV[7])
 
@@ -15,10 +16,12 @@ keep(KEYS[2], 'hash')
 keep(KEYS[3], 'stream')
 
 local seen = redis.call('HMGET', KEYS[2], 'epoch', 'term')
-if seen[1] == epoch and (tonumber(seen[2]) or 0) > tonumber(ARGV[2]) then
+local function refuse(why)
   redis.call('UNLINK', KEYS[4])
-  return 'FENCED'
+  return why
 end
+if seen[1] and before(epoch, seen[1]) then return refuse('PAST') end
+if seen[1] == epoch and (tonumber(seen[2]) or 0) > tonumber(ARGV[2]) then return refuse('FENCED') end
 if redis.call('HLEN', KEYS[4]) ~= keys then return 'LOST' end
 
 redis.call('UNLINK', KEYS[1])

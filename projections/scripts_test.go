@@ -27,6 +27,62 @@ func applied(t *testing.T, epoch string, term int64, position, prev events.Posit
 	return call{script: apply, ns: "a", keys: viewKeys("a"), args: append(args, "k", view.EncodeEntry(entry), "gone")}
 }
 
+// Epochs that were declared, in order; any other is before them.
+const (
+	earlier = "0193e0b5-7d0a-7c3e-9d2b-0c5f5d1f6a11"
+	later   = "0193e0b5-7d0b-7000-8000-000000000000"
+)
+
+// A projector of an earlier epoch is refused by every script, whatever its term; one of a later epoch by none.
+func TestEpochsInOrder(t *testing.T) {
+	servers := map[string]func(t *testing.T) *redis.Client{
+		"redis":     func(t *testing.T) *redis.Client { _, rdb := testenv.Redis(t); return rdb },
+		"miniredis": miniRedis,
+	}
+	for server, start := range servers {
+		t.Run(server, func(t *testing.T) {
+			for _, epochs := range [][2]string{{"e", earlier}, {earlier, later}, {"f0000000-0000-4000-8000-000000000000", earlier}} {
+				rdb := start(t)
+				p := New(nil, rdb, quick)
+				if got := outcomeOf(t, p, applied(t, epochs[1], 1, 10, 0)); got != ok {
+					t.Fatalf("the later one writes: %s", got)
+				}
+				beats := func(epoch string, term int64) call {
+					return call{script: beat, keys: []string{view.ProjectorKey}, args: []any{epoch, term, 10, 10, stamp(time.Now()), -1}}
+				}
+				if got := outcomeOf(t, p, beats(epochs[1], 1)); got != ok {
+					t.Fatalf("the later one beats: %s", got)
+				}
+				if err := rdb.HSet(t.Context(), "building", "k", "v").Err(); err != nil {
+					t.Fatal(err)
+				}
+				before := snapshot(t, rdb)
+				replaced := applied(t, epochs[0], 9, 11, 10).args[8:14]
+				for name, late := range map[string]call{
+					"apply":   applied(t, epochs[0], 9, 11, 10),
+					"again":   applied(t, epochs[0], 9, 10, 0),
+					"beat":    beats(epochs[0], 9),
+					"drop":    {script: drop, ns: "a", keys: viewKeys("a"), args: []any{epochs[0], 9}},
+					"replace": {script: replace, ns: "a", keys: append(viewKeys("a"), "building"), args: append([]any{epochs[0], 9, 11, 1, stamp(time.Now()), 100, 1}, replaced...)},
+				} {
+					if got := outcomeOf(t, p, late); got != past {
+						t.Errorf("%s of %s after %s: got %s, want %s", name, epochs[0], epochs[1], got, past)
+					}
+				}
+				if diff := cmp.Diff(before, snapshot(t, rdb)); diff != "" {
+					t.Errorf("refused, yet it changed:\n%s", diff)
+				}
+				if beat, err := view.LoadHeartbeat(t.Context(), rdb); err != nil || beat.Epoch != epochs[1] {
+					t.Errorf("heartbeat %+v, %v", beat, err)
+				}
+				if got := outcomeOf(t, p, beats("0193e0b5-ffff-7000-8000-000000000000", 1)); got != ok {
+					t.Errorf("a still later one: got %s", got)
+				}
+			}
+		})
+	}
+}
+
 // The order of apply's checks, on Redis and on miniredis.
 func TestApply(t *testing.T) {
 	ctx := context.Background()
@@ -54,6 +110,7 @@ func TestApply(t *testing.T) {
 				"on a shorter one":        {epoch: "e", term: 2, position: 12, prev: 9, want: gap},
 				"other epoch":             {epoch: "f", term: 2, position: 11, prev: 10, want: wrong},
 				"other epoch, older term": {epoch: "f", term: 1, position: 11, prev: 10, want: wrong},
+				"later epoch":             {epoch: later, term: 1, position: 11, prev: 10, want: wrong},
 				"first on an absent view": {epoch: "e", term: 2, position: 11, prev: 0, want: ok,
 					spoil: func(rdb *redis.Client) error { return rdb.FlushDB(ctx).Err() }},
 				"next on an absent view": {epoch: "e", term: 2, position: 11, prev: 10, want: gap,

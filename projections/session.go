@@ -15,7 +15,10 @@ import (
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
-var errFenced = errors.New("a newer projector has taken over")
+var (
+	errFenced = errors.New("a newer projector has taken over")
+	errPast   = errors.New("redis has views of a later history than that of this log; if this log was restored from a backup, declare that: holdfast epoch new")
+)
 
 // session is one term of leadership. One goroutine uses it.
 type session struct {
@@ -247,8 +250,8 @@ func (s *session) beat(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case outcome == fenced:
-			return errFenced
+		case outcome.refused() != nil:
+			return outcome.refused()
 		case outcome == ok:
 			s.beaten = s.position
 			s.report(func(st *Status) { st.Position, st.Head = int64(s.position), int64(head) })
@@ -304,7 +307,8 @@ func (s *session) retry(ctx context.Context, try func() error) error {
 
 // isFinal says whether the session can not go on, however often it tries.
 func isFinal(err error) bool {
-	return isUnknownType(err) || errors.Is(err, errFenced) || errors.Is(err, eventlog.ErrEpochChanged) || errors.Is(err, eventlog.ErrBeyondHead)
+	return isUnknownType(err) || errors.Is(err, errFenced) || errors.Is(err, errPast) ||
+		errors.Is(err, eventlog.ErrEpochChanged) || errors.Is(err, eventlog.ErrBeyondHead)
 }
 
 func isUnknownType(err error) bool {

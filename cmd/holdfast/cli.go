@@ -85,10 +85,8 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by valida
 	flags.BoolVar(&c.showSensitive, "show-sensitive", false, "show sensitive values rather than "+mask)
 	root.AddCommand(c.devCommand(), c.createCommand(), c.defineCommand(), c.setCommand(), c.unsetCommand(), c.removeCommand(),
 		c.getCommand(), c.listCommand(), c.watchCommand(), c.instancesCommand(), c.importCommand(), c.exportCommand(), c.applyCommand(),
-		c.migrateCommand(), c.readyCommand(), c.versionCommand())
-	for _, cmd := range append(root.Commands(), root) {
-		c.markBegun(cmd)
-	}
+		c.migrateCommand(), c.epochCommand(), c.readyCommand(), c.versionCommand())
+	c.markBegun(root)
 	return root
 }
 
@@ -121,8 +119,12 @@ func takes(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// markBegun makes errors from the command itself different from those about its arguments, which cobra gives no type.
+// markBegun makes errors from a command itself, or one below it, different from those about its arguments, which cobra gives
+// no type.
 func (c *cli) markBegun(cmd *cobra.Command) {
+	for _, below := range cmd.Commands() {
+		c.markBegun(below)
+	}
 	body := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains(outputs, c.output) {
