@@ -120,7 +120,7 @@ func TestFormerLeaderIsWell(t *testing.T) {
 	log, owner := openBoth(t)
 	_, rdb := testenv.Redis(t)
 	p, _ := running(t, log, rdb, Config{Heartbeat: 500 * time.Millisecond, Logger: quick.Logger})
-	testenv.Eventually(t, "it leads", func() bool { return p.Status().Active })
+	projected(t, rdb, 0) // it leads, and has written its heartbeat
 
 	second, err := pgx.ConnectConfig(ctx, owner.Config())
 	if err != nil {
