@@ -20,9 +20,10 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
-// ofTail are the errors that only those who follow the log meet.
-var ofTail = map[string]bool{
+// notOfRequests are the errors that only those meet who follow the log, seal it, or own it.
+var notOfRequests = map[string]bool{
 	eventlog.ErrEpochChanged.Error(): true, eventlog.ErrBeyondHead.Error(): true, eventlog.ErrLockLost.Error(): true,
+	eventlog.ErrSealedMeanwhile.Error(): true, eventlog.ErrClockBehind.Error(): true,
 }
 
 // TestKinds walks the table from both ends: every problem type that is declared is in it once, and every sentinel that
@@ -66,7 +67,7 @@ func TestKinds(t *testing.T) {
 	}
 	for _, dir := range []string{"../events", "../commands", "../eventlog"} {
 		for _, text := range sentinelTexts(t, dir) {
-			if !texts[text] && !ofTail[text] {
+			if !texts[text] && !notOfRequests[text] {
 				t.Errorf("%s: error %q is not in the table", dir, text)
 			}
 		}
