@@ -69,7 +69,7 @@ func (c *cli) root() *cobra.Command {
 A setting is addressed as NAMESPACE/KEY, such as postgres.main/work_mem. Data goes to standard output, all else to
 standard error. Beside the folder .holdfast of a running "holdfast dev", the api and Redis are found by themselves.
 
-Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by validation, 7 unreachable.`,
+Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by validation, 7 unreachable, 10 differs.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,
@@ -85,6 +85,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by valida
 	flags.BoolVar(&c.showSensitive, "show-sensitive", false, "show sensitive values rather than "+mask)
 	root.AddCommand(c.devCommand(), c.createCommand(), c.defineCommand(), c.setCommand(), c.unsetCommand(), c.removeCommand(),
 		c.getCommand(), c.listCommand(), c.watchCommand(), c.instancesCommand(), c.importCommand(), c.exportCommand(), c.applyCommand(),
+		c.historyCommand(), c.diffCommand(), c.tagCommand(), c.untagCommand(), c.tagsCommand(),
 		c.migrateCommand(), c.epochCommand(), c.readyCommand(), c.versionCommand())
 	c.markBegun(root)
 	return root

@@ -22,6 +22,7 @@ const (
 	exitConflict    = 5
 	exitRefused     = 6
 	exitUnreachable = 7
+	exitDiffers     = 10
 )
 
 // usageError is a command line that can not be understood.
@@ -55,6 +56,8 @@ func exitCode(err error) int {
 			return exitConflict
 		}
 		return exitRefused
+	case errors.Is(err, errDiffers):
+		return exitDiffers
 	case errors.As(err, &usageError{}):
 		return exitUsage
 	case errors.As(err, &notFoundError{}):
@@ -88,6 +91,9 @@ func problemCode(p *api.Problem) int {
 func explain(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
+	}
+	if errors.Is(err, errDiffers) {
+		return ""
 	}
 	return err.Error()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 func (c *cli) exportCommand() *cobra.Command {
 	var file string
 	var effective bool
+	var at atFlag
 	cmd := &cobra.Command{
 		Use:   "export NAMESPACE",
 		Short: "Write a namespace's own definitions and values as a document",
@@ -26,12 +28,13 @@ func (c *cli) exportCommand() *cobra.Command {
 same. With --effective it writes what is in force: inherited definitions and values, and defaults as values.
 
 Sensitive values, and definitions with a sensitive default, are left out, unless --show-sensitive asks for them.`,
-		Example:           "  holdfast export postgres.main -f main.yaml\n  holdfast export postgres.main -o json",
+		Example:           "  holdfast export postgres.main -f main.yaml\n  holdfast export postgres.main -o json\n  holdfast export postgres.main --at before-sale",
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeNamespace,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "file to write; - is standard output")
 	cmd.Flags().BoolVar(&effective, "effective", false, "write what is in force, not only what is set here")
+	at.define(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ns, err := parseNamespace(args[0])
 		if err != nil {
@@ -41,7 +44,7 @@ Sensitive values, and definitions with a sensitive default, are left out, unless
 		if err != nil {
 			return err
 		}
-		doc, masked, err := cl.document(cmd.Context(), ns, effective)
+		doc, masked, err := cl.document(cmd.Context(), ns, effective, at)
 		if err != nil {
 			return err
 		}
@@ -54,8 +57,8 @@ Sensitive values, and definitions with a sensitive default, are left out, unless
 }
 
 // document reads a namespace as it is at one revision, but for what is masked, which it counts.
-func (c *client) document(ctx context.Context, ns events.Namespace, effective bool) (doc *document.Document, masked int, err error) {
-	state, err := c.state(ctx, ns)
+func (c *client) document(ctx context.Context, ns events.Namespace, effective bool, at atFlag) (doc *document.Document, masked int, err error) {
+	state, err := c.state(ctx, ns, at)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -118,11 +121,16 @@ type state struct {
 	values      map[events.Key]api.Entry
 }
 
-// state reads a namespace in three requests, again if it changed between them.
-func (c *client) state(ctx context.Context, ns events.Namespace) (*state, error) {
+// state reads a namespace in three requests, again if it changed between them. As of a point in its history only definitions
+// and values are as they were; what it is itself does not change.
+func (c *client) state(ctx context.Context, ns events.Namespace, at atFlag) (*state, error) {
 	for range 10 {
 		query, err := c.now(ctx)
 		if err != nil {
+			return nil, err
+		}
+		then := maps.Clone(c.revealing(query))
+		if err := at.add(then); err != nil {
 			return nil, err
 		}
 		var s state
@@ -132,12 +140,12 @@ func (c *client) state(ctx context.Context, ns events.Namespace) (*state, error)
 			into  any
 			query url.Values
 			path  []string
-		}{{&s.Namespace, query, nil}, {&definitions, c.revealing(query), []string{"definitions"}}, {&values, c.revealing(query), []string{"values"}}} {
+		}{{&s.Namespace, query, nil}, {&definitions, then, []string{"definitions"}}, {&values, then, []string{"values"}}} {
 			if err := c.get(ctx, part.into, part.query, append([]string{"v1", "namespaces", string(ns)}, part.path...)...); err != nil {
 				return nil, err
 			}
 		}
-		if s.Revision == definitions.Revision && s.Revision == values.Revision {
+		if definitions.Revision == values.Revision && (at.text != "" || s.Revision == values.Revision) {
 			s.definitions, s.values = definitions.Definitions, values.Values
 			return &s, nil
 		}

@@ -65,7 +65,7 @@ func (m *importing) run(ctx context.Context, ns events.Namespace) error {
 	if err != nil {
 		return err
 	}
-	now, err := cl.state(ctx, ns)
+	now, err := cl.state(ctx, ns, atFlag{})
 	if found, err := ifFound(err); err != nil {
 		return err
 	} else if !found {

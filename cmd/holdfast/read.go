@@ -17,10 +17,11 @@ import (
 )
 
 func (c *cli) getCommand() *cobra.Command {
-	return &cobra.Command{
+	var at atFlag
+	cmd := &cobra.Command{
 		Use:               "get NAMESPACE/KEY",
 		Short:             "Print a setting's effective value",
-		Example:           "  holdfast get postgres.main/work_mem\n  holdfast get postgres.main/work_mem -o json",
+		Example:           "  holdfast get postgres.main/work_mem\n  holdfast get postgres.main/work_mem -o json\n  holdfast get postgres.main/work_mem --at 2h",
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -33,6 +34,9 @@ func (c *cli) getCommand() *cobra.Command {
 				return err
 			}
 			query, err := cl.now(cmd.Context())
+			if err == nil {
+				err = at.add(query)
+			}
 			if err != nil {
 				return err
 			}
@@ -49,6 +53,8 @@ func (c *cli) getCommand() *cobra.Command {
 			})
 		},
 	}
+	at.define(cmd)
+	return cmd
 }
 
 // whyNot makes the answer that a key has no value say so, too, if nothing defines it: its name may be mistyped.
@@ -77,16 +83,20 @@ func bare(s shown) string {
 
 func (c *cli) listCommand() *cobra.Command {
 	var prefix string
+	var at atFlag
 	cmd := &cobra.Command{
 		Use:               "list [NAMESPACE]",
 		Short:             "List the namespaces, or the effective values of one",
-		Example:           "  holdfast list\n  holdfast list postgres.main --prefix log_",
+		Example:           "  holdfast list\n  holdfast list postgres.main --prefix log_\n  holdfast list postgres.main --at before-sale",
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.completeNamespace,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.newClient()
 			if err != nil {
 				return err
+			}
+			if len(args) == 0 && at.text != "" {
+				return usageError{errors.New("--at needs a namespace, whose history it is about")}
 			}
 			if len(args) == 0 {
 				return c.listNamespaces(cmd.Context(), cl)
@@ -95,10 +105,11 @@ func (c *cli) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.listValues(cmd.Context(), cl, ns, prefix)
+			return c.listValues(cmd.Context(), cl, ns, prefix, at)
 		},
 	}
 	cmd.Flags().StringVar(&prefix, "prefix", "", "only keys that start with this")
+	at.define(cmd)
 	return cmd
 }
 
@@ -143,8 +154,11 @@ func (c *client) namespaces(ctx context.Context, after events.Namespace) ([]even
 	}
 }
 
-func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, prefix string) error {
+func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, prefix string, at atFlag) error {
 	query, err := cl.now(ctx)
+	if err == nil {
+		err = at.add(query)
+	}
 	if err != nil {
 		return err
 	}

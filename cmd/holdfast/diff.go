@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/events"
+)
+
+// errDiffers says that a comparison asked for by its exit code found differences. It has been printed.
+var errDiffers = errors.New("differs")
+
+func (c *cli) diffCommand() *cobra.Command {
+	var from, to string
+	var own, definitions, exitCode bool
+	cmd := &cobra.Command{
+		Use:   "diff NAMESPACE [OTHER]",
+		Short: "Compare two points of a namespace, or two namespaces",
+		Long: `Diff lists what differs: between two points in the history of a namespace, or between two namespaces, each now or at a
+point. A point is ` + points + `.`,
+		Example: "  holdfast diff payments.prod --from before-sale\n  holdfast diff payments.prod --from 41 --to 43 --definitions\n" +
+			"  holdfast diff payments.staging payments.prod --exit-code",
+		Args:              takes(1, 2),
+		ValidArgsFunction: c.completeNamespace,
+	}
+	cmd.Flags().StringVar(&from, "from", "", "compare NAMESPACE as of this `point`")
+	cmd.Flags().StringVar(&to, "to", "", "with OTHER, or NAMESPACE, as of this `point`")
+	cmd.Flags().BoolVar(&own, "own", false, "compare what the namespaces say themselves, not what is in force there")
+	cmd.Flags().BoolVar(&definitions, "definitions", false, "compare definitions, too")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with exit code 10 if there are differences")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && from == "" && to == "" {
+			return usageError{errors.New("name a point with --from, or another namespace")}
+		}
+		ns, err := parseNamespace(args[0])
+		if err != nil {
+			return err
+		}
+		query := url.Values{}
+		if len(args) == 2 {
+			other, err := parseNamespace(args[1])
+			if err != nil {
+				return err
+			}
+			query.Set("against", string(other))
+		}
+		for _, p := range []struct{ name, text string }{{"from", from}, {"to", to}} {
+			point, err := parsePoint(p.name, p.text)
+			if err != nil {
+				return err
+			}
+			if point != "" {
+				query.Set(p.name, point)
+			}
+		}
+		for name, set := range map[string]bool{"own": own, "definitions": definitions} {
+			if set {
+				query.Set(name, "true")
+			}
+		}
+		cl, err := c.newClient()
+		if err != nil {
+			return err
+		}
+		var d api.Diff
+		if err := cl.get(cmd.Context(), &d, cl.revealing(query), "v1", "namespaces", string(ns), "diff"); err != nil {
+			return err
+		}
+		if err := c.printDiff(d); err != nil {
+			return err
+		}
+		if exitCode && len(d.Differences) > 0 {
+			return errDiffers
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (c *cli) printDiff(d api.Diff) error {
+	c.note("%s → %s: %s", sideText(d.From), sideText(d.To), count(len(d.Differences), "difference"))
+	return printAll(c, d.Differences, func(w io.Writer) {
+		for _, one := range d.Differences {
+			row(w, one.Key, c.heldText(one.From)+" → "+c.heldText(one.To))
+		}
+	})
+}
+
+func sideText(s api.Side) string {
+	return fmt.Sprintf("%s at revision %d", events.Namespace(s.Namespace), s.Revision)
+}
