@@ -73,6 +73,7 @@ func New(cfg Config) http.Handler {
 	s.histories()
 	s.watching()
 	s.instanceReads()
+	s.logReads()
 	s.health()
 	mux.Handle("GET /openapi.json", s.openapi())
 	mux.HandleFunc("/", noRoute(mux))

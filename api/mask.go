@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"maps"
 	"net/http"
 	"slices"
@@ -151,10 +152,21 @@ func (m *masker) own(ns events.Namespace, key events.Key, v events.Value, d *eve
 
 // maskerOfEvents is maskerOf for an answer that tells of events.
 func (s *server) maskerOfEvents(ctx context.Context, in InReveal, evs []events.Recorded) (*masker, error) {
+	return s.maskerOfKeys(ctx, in, func(yield func(events.Namespace, events.Key) bool) {
+		for _, ev := range evs {
+			if !yield(ev.Namespace, events.KeyOf(ev.Event)) {
+				return
+			}
+		}
+	})
+}
+
+// maskerOfKeys is maskerOf for many keys, each in its namespace.
+func (s *server) maskerOfKeys(ctx context.Context, in InReveal, all iter.Seq2[events.Namespace, events.Key]) (*masker, error) {
 	keys, namespaces := map[events.Key]bool{}, map[events.Namespace]bool{}
-	for _, ev := range evs {
-		if key := events.KeyOf(ev.Event); key != "" {
-			keys[key], namespaces[ev.Namespace] = true, true
+	for ns, key := range all {
+		if key != "" {
+			keys[key], namespaces[ns] = true, true
 		}
 	}
 	return s.maskerOf(ctx, in, slices.Collect(maps.Keys(keys)), slices.Collect(maps.Keys(namespaces))...)

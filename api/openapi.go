@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/events"
 )
 
@@ -19,7 +20,8 @@ func openapiConfig() huma.Config {
 		}
 		return huma.DefaultSchemaNamer(t, hint)
 	})
-	schemas.RegisterTypeAlias(reflect.TypeFor[events.Value](), reflect.TypeFor[any]()) // any JSON
+	schemas.RegisterTypeAlias(reflect.TypeFor[events.Value](), reflect.TypeFor[any]())  // any JSON
+	schemas.RegisterTypeAlias(reflect.TypeFor[audit.Hash](), reflect.TypeFor[string]()) // base64
 	cfg := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",

@@ -38,6 +38,7 @@ func TestOpenAPI(t *testing.T) {
 		"GET " + ns + "/definitions", "GET " + ns + "/definitions/{key}", "GET " + ns + "/events", "GET " + ns + "/values",
 		"GET " + ns + "/values/{key}", "GET " + ns + "/watch", "GET /v1/history", "GET " + ns + "/history", "GET " + ns + "/tags", "GET " + ns + "/diff",
 		"GET " + ns + "/instances", "POST " + ns + "/commands", "PUT " + ns + "/values/{key}",
+		"GET /v1/log/checkpoint", "GET /v1/log/key", "GET /v1/log/inclusion", "GET /v1/log/consistency", "GET /v1/log/tiles/{level}/{n}", "GET /v1/log/events",
 	}
 	var got []string
 	for path, operations := range doc.Paths {
@@ -45,8 +46,11 @@ func TestOpenAPI(t *testing.T) {
 			route := strings.ToUpper(method) + " " + path
 			got = append(got, route)
 			answer := "application/json"
-			if strings.HasSuffix(path, "/watch") {
-				answer = "text/event-stream"
+			for suffix, other := range map[string]string{"/watch": "text/event-stream", "/v1/log/checkpoint": "text/plain", "/v1/log/key": "text/plain",
+				"/tiles/{level}/{n}": "application/octet-stream", "/v1/log/events": "application/x-ndjson"} {
+				if strings.HasSuffix(path, suffix) {
+					answer = other
+				}
 			}
 			if op.Responses["200"].Content[answer] == nil || op.Responses["default"].Content["application/problem+json"] == nil {
 				t.Errorf("%s: responses are not documented: %v", route, op.Responses)

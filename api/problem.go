@@ -68,6 +68,7 @@ const (
 	ProblemNamespaceNotFound  = problemPrefix + "namespace-not-found"
 	ProblemNoValue            = problemPrefix + "no-value" // the key has no effective value
 	ProblemNoDefinition       = problemPrefix + "no-definition"
+	ProblemNotSealed          = problemPrefix + "not-sealed"
 	ProblemUnknownPoint       = problemPrefix + "unknown-point" // of a history: a revision, position, time or tag
 	ProblemMethod             = problemPrefix + "method-not-allowed"
 	ProblemRequestTimeout     = problemPrefix + "request-timeout"  // the body did not arrive

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/commands"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
@@ -37,6 +38,7 @@ var kinds = []kind{
 	{ProblemNoValue, http.StatusNotFound, "The key has no effective value", nil, ""},
 	{ProblemNoDefinition, http.StatusNotFound, "The key has no definition", nil, ""},
 	{ProblemUnknownPoint, http.StatusNotFound, "The namespace has no such point in its history", events.ErrUnknownPoint, ""},
+	{ProblemNotSealed, http.StatusNotFound, "The log is not sealed, or not so far", audit.ErrNotSealed, ""},
 	{ProblemMethod, http.StatusMethodNotAllowed, "The method is not allowed here", nil, ""},
 	{ProblemRequestTimeout, http.StatusRequestTimeout, "The request did not arrive in time", nil, ""},
 	{ProblemNamespaceExists, http.StatusConflict, "The namespace exists with other attributes", commands.ErrNamespaceExists, ""},

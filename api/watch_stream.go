@@ -16,8 +16,8 @@ const (
 	goodbyeWithin = time.Second      // the same when the server ends
 )
 
-// stream writes events to one client. It does not wait longer than writeTimeout for it, and keeps no event whole that is
-// written in parts.
+// stream writes events, or lines, to one client. It does not wait longer than writeTimeout for it, and keeps no event whole
+// that is written in parts.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -25,11 +25,11 @@ type stream struct {
 	pending []byte          // not written yet
 }
 
-// openStream begins the answer. The time that the server gives to write an answer does not hold for it, and that to read a
-// request ended with its header.
-func openStream(w http.ResponseWriter, closing context.Context) (*stream, error) {
+// openStream begins an answer of the type. The time that the server gives to write an answer does not hold for it, and that to
+// read a request ended with its header.
+func openStream(w http.ResponseWriter, contentType string, closing context.Context) (*stream, error) {
 	h := w.Header()
-	h.Set("Content-Type", sse.ContentType)
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	h.Set("Connection", "close")     // its deadlines would hold for a next request

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/internal/sse"
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
@@ -38,7 +39,7 @@ func (w *watcher) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var err error
-	if w.stream, err = openStream(w.w, closing); err != nil {
+	if w.stream, err = openStream(w.w, sse.ContentType, closing); err != nil {
 		return
 	}
 	// A client that takes nothing must not hold up the end.

@@ -18,8 +18,6 @@ type Key struct {
 	verifier string
 }
 
-const privatePrefix = "PRIVATE+KEY+"
-
 // GenerateKey returns the text of a new key. Its name becomes the origin of the checkpoints that it signs, which tells
 // the logs of an auditor apart: something like config.example.com. It has no spaces and no plus.
 func GenerateKey(name string) (string, error) {
@@ -49,9 +47,10 @@ func ParseKey(text string) (Key, error) {
 	return Key{signer, verifier}, err
 }
 
-// LoadKey reads a key from a file, or from source itself if that is a key's text, as the environment may have it.
+// LoadKey reads a key from a file, or from source itself if that is a key's text, as the environment may have it: whatever
+// has a plus is taken for one, so that no error repeats a key that lacks a part.
 func LoadKey(source string) (Key, error) {
-	if strings.HasPrefix(source, privatePrefix) {
+	if strings.Contains(source, "+") {
 		return ParseKey(source)
 	}
 	text, err := os.ReadFile(source)

@@ -154,7 +154,7 @@ func (s *store) checkpoint() audit.Checkpoint {
 func (s *store) Lines(ctx context.Context, after events.Position) iter.Seq2[audit.Line, error] {
 	return func(yield func(audit.Line, error) bool) {
 		var stopped bool
-		err := audit.Lines(ctx, s.log, after, 0, func(eventlog.Row) bool { return false }, func(l audit.Line) error {
+		err := audit.Lines(ctx, s.log, after, 0, nil, func(l audit.Line) error {
 			if !yield(l, nil) {
 				stopped = true
 				return io.EOF

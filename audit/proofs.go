@@ -10,6 +10,9 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
+// Hash is one of the tree.
+type Hash = tlog.Hash
+
 // Inclusion proves that an event is in the log: from the hash of its leaf and the proof follows the root (RFC 6962, section
 // 2.1.1).
 type Inclusion struct {

@@ -63,8 +63,13 @@ func (s *Sealer) report(change func(*SealerStatus)) {
 	change(&s.status)
 }
 
-// Run stands by until it is elected, seals, and stands by again when another may have been. It returns when ctx ends.
+// Run stands by until it is elected, seals, and stands by again when another may have been. It returns when ctx ends. A nil
+// Sealer does nothing until then.
 func (s *Sealer) Run(ctx context.Context) {
+	if s == nil {
+		<-ctx.Done()
+		return
+	}
 	for ctx.Err() == nil {
 		err := s.log.LeadSealing(ctx, s.lead)
 		s.report(func(st *SealerStatus) { st.Active = false })

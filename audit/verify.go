@@ -268,6 +268,12 @@ func (v *verification) compare(ctx context.Context, mark Checkpoint, sealed tlog
 // somewhere is what can be told where the sealed hashes are not to be had, or were changed, too.
 func (v *verification) somewhere(mark Checkpoint, after, last int64, why error) error {
 	text := fmt.Sprintf("the events do not fit %s, and there are no sealed hashes that do, to tell which (%v)", v.name(mark), why)
+	switch {
+	case v.broken != "":
+		text += "; " + v.broken
+	case v.tree.Size() < mark.N:
+		text += fmt.Sprintf("; the log ends at %d", v.tree.Size())
+	}
 	return &Wrong{events.Position(max(v.good, after) + 1), events.Position(last), v.explain(mark, text)}
 }
 

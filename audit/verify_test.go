@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
+	"github.com/holdfast-config/holdfast/internal/testenv"
 )
 
 // wrong checks that err says that the log is wrong, from one position to another.
@@ -205,7 +206,8 @@ func (ls lines) Tile(context.Context, int, int64) ([]byte, error) { return nil, 
 func (s *store) export(masked func(eventlog.Row) bool) lines {
 	s.t.Helper()
 	var all lines
-	err := audit.Lines(context.Background(), s.log, 0, 0, masked, func(l audit.Line) error {
+	mask := func(context.Context, []eventlog.Row) (func(eventlog.Row) bool, error) { return masked, nil }
+	err := audit.Lines(context.Background(), s.log, 0, 0, mask, func(l audit.Line) error {
 		all = append(all, l)
 		return nil
 	})
@@ -356,4 +358,57 @@ func (d damaged) Lines(_ context.Context, after events.Position) iter.Seq2[audit
 func (d damaged) Tile(_ context.Context, level int, n int64) ([]byte, error) {
 	from := min(int64(level)*64+n*256*32, int64(len(d.tiles)))
 	return d.tiles[max(0, from):], nil
+}
+
+// A restore from a backup that is declared breaks no log, and explains why it does not extend a checkpoint from after the
+// backup. The sealer goes on, in the new epoch. One that is not declared stays a fault.
+func TestDeclaredRestore(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	sealer, _ := s.sealing(s.key)
+	s.post(300)
+	first := s.sealed()
+	backup := []string{`DELETE FROM events; INSERT INTO events TABLE events_before`, `DELETE FROM head; INSERT INTO head TABLE head_before`,
+		`DELETE FROM tiles; INSERT INTO tiles TABLE tiles_before`, `DELETE FROM checkpoint; INSERT INTO checkpoint TABLE checkpoint_before`}
+	s.attack()
+	s.post(100)
+	second := s.sealed()
+
+	s.execute(backup...)
+	testenv.Eventually(t, "the sealer notices the restore", func() bool {
+		err := sealer.Status().Err
+		return err != nil && strings.Contains(err.Error(), "holdfast epoch new")
+	})
+	owner, err := eventlog.Open(t.Context(), eventlog.Config{URL: s.owner.Config().ConnString(), Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	began, at, err := owner.BeginEpoch(t.Context(), "ann", "restored the backup of monday")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.post(200)
+	if c := s.sealed(); c.Epoch != began.Epoch || c.Tree != s.treeOf(0) {
+		t.Errorf("sealed %+v, want epoch %s", c, began.Epoch)
+	}
+	got, err := s.verify(audit.Trust{Since: []audit.Checkpoint{first}})
+	if err != nil || len(got.Epochs) != 1 || got.Epochs[0].Position != at.Position || got.Epochs[0].EpochBegan != began {
+		t.Errorf("since the backup: got %+v, %v", got, err)
+	}
+	_, err = s.verify(audit.Trust{Since: []audit.Checkpoint{first, second}})
+	wrong(t, err, 301, 400)
+	for _, part := range []string{"declared to go on from a backup", began.Epoch, "position 301", "ann", "restored the backup of monday"} {
+		if !strings.Contains(fmt.Sprint(err), part) {
+			t.Errorf("%v does not say %q", err, part)
+		}
+	}
+	s.execute(`UPDATE head SET epoch = gen_random_uuid()`)
+	s.post(10)
+	s.sealed()
+	_, err = s.verify(audit.Trust{})
+	wrong(t, err, 1, events.Position(s.checkpoint().N))
+	if !strings.Contains(fmt.Sprint(err), "no event declares that") {
+		t.Errorf("an epoch that is not declared: got %v", err)
+	}
 }
