@@ -13,6 +13,8 @@
 //	GET    /v1/namespaces/{namespace}/events, /v1/events  events as the log holds them, paged
 //	GET    /v1/namespaces/{namespace}/watch               the view live from the log, as server-sent events
 //	GET    /v1/namespaces/{namespace}/instances           its readers, as they report themselves
+//	GET    /v1/log/checkpoint, key, inclusion, consistency, tiles/{level}/{n}, events
+//	                                                      the transparency log: see docs/audit.md
 //	GET    /livez, /readyz, /openapi.json
 //
 // # Writes

@@ -3,6 +3,10 @@ package audit_test
 import (
 	"encoding/hex"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,14 +34,20 @@ func TestLeafForm(t *testing.T) {
 	}
 }
 
-// sqlRecipe is the one of docs/audit.md.
-const sqlRecipe = `
-	SELECT sha256('\x00' || convert_to(string_agg(octet_length(c) || ':' || c || ',', '' ORDER BY n), 'UTF8'))
-	FROM events, LATERAL unnest(ARRAY[
-	    position::text, namespace, revision::text, type, coalesce(key, ''), encode(sha256(convert_to(data::text, 'UTF8')), 'hex'),
-	    actor, reason, (extract(epoch FROM at) * 1000000)::bigint::text]) WITH ORDINALITY AS columns (c, n)
-	WHERE position = $1
-	GROUP BY position`
+// block returns the first block of code in a language in docs/audit.md: what it tells auditors must be so.
+func block(t *testing.T, language string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "```"+language+"\n")
+	code, _, ended := strings.Cut(after, "```")
+	if !found || !ended {
+		t.Fatalf("docs/audit.md has no block in %s", language)
+	}
+	return code
+}
 
 // An auditor who has nothing but psql gets the same hashes.
 func TestLeafInSQL(t *testing.T) {
@@ -46,10 +56,11 @@ func TestLeafInSQL(t *testing.T) {
 	s.post(20)
 	s.execute(`INSERT INTO events VALUES (21, 'c', 1, 'odd.v9', NULL, '{ "ü" : 1.0 }', 'Ünal', e'a\n"b",', '2026-01-02 03:04:05.000001+02')`,
 		`UPDATE head SET position = 21`)
+	recipe := block(t, "sql")
 	n := 0
 	err := s.log.Rows(t.Context(), 0, 0, func(r eventlog.Row) error {
 		var hash []byte
-		if err := s.owner.QueryRow(t.Context(), sqlRecipe, r.Position).Scan(&hash); err != nil {
+		if err := s.owner.QueryRow(t.Context(), recipe, r.Position).Scan(&hash); err != nil {
 			return err
 		}
 		if want := audit.LeafHash(r); hex.EncodeToString(hash) != fmt.Sprintf("%x", want[:]) {
@@ -60,6 +71,45 @@ func TestLeafInSQL(t *testing.T) {
 	})
 	if err != nil || n != 21 {
 		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+// And so does one who has nothing but Python, masked events and all.
+func TestRecipeInPython(t *testing.T) {
+	t.Parallel()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3 here")
+	}
+	s := newStore(t)
+	s.post(300)
+	s.execute(`INSERT INTO events VALUES (301, 'c', 1, 'odd.v9', NULL, '{ "ü" : 1.0 }', 'Ünal', e'a\n"b",', '2026-01-02 03:04:05.000001+02')`, head(301))
+	s.seal()
+	dir := t.TempDir()
+	program, export := filepath.Join(dir, "verify.py"), filepath.Join(dir, "log.ndjson")
+	run := func(lines lines) (string, error) {
+		t.Helper()
+		var text []byte
+		for _, l := range lines {
+			if text, err = l.Append(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for file, text := range map[string][]byte{program: []byte(block(t, "python")), export: text} {
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := exec.Command(python, program, export).CombinedOutput()
+		return string(out), err
+	}
+	honest := s.export(func(r eventlog.Row) bool { return r.Position%3 == 0 })
+	if out, err := run(honest); err != nil || out != "the 301 events fit the checkpoint\n" {
+		t.Errorf("got %v: %s", err, out)
+	}
+	honest[7].Reason = "another"
+	if out, err := run(honest); err == nil {
+		t.Errorf("a changed event: got %s", out)
 	}
 }
 

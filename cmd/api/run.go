@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/internal/daemon"
 	"github.com/holdfast-config/holdfast/projections"
 )
@@ -98,6 +99,7 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 	defer log.Close()
 	cfg := api.Config{Log: log, Logger: logger, Hosts: set.hosts, MaxWatchers: set.maxWatchers, MayReveal: api.RevealIf(set.reveal)}
 	project := func(context.Context) error { return nil }
+	var sealer *audit.Sealer
 	switch {
 	case set.Redis != "":
 		rdb, err := set.OpenRedis()
@@ -109,6 +111,9 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 		if set.project {
 			projector := projections.New(log, rdb, projections.Config{Logger: logger})
 			project, cfg.Projector = projector.Run, projector.Status
+			if sealer, err = set.Sealer(log, logger); err != nil {
+				return err
+			}
 		}
 	case set.project:
 		return errors.New("--projector needs --redis or HOLDFAST_REDIS")
@@ -118,6 +123,7 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 	logger.Info("serving", "address", ln.Addr().String(), "projector", set.project)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return project(running) })
+	group.Go(func() error { sealer.Run(running); return nil })
 	group.Go(func() error { return api.ServeBehind(running, ln, api.New(cfg), logger, set.notReady) })
 	return group.Wait()
 }

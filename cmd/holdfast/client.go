@@ -175,11 +175,13 @@ func (c *client) once(ctx context.Context, r request, v any) error {
 	return nil
 }
 
+var errNoAnswer = errors.New("no answer in time")
+
 // plainCause leaves out the method, URL and addresses that net/http puts before each error.
 func plainCause(err error) error {
 	if inner := new(url.Error); errors.As(err, &inner) {
 		if inner.Timeout() {
-			return errors.New("no answer in time")
+			return errNoAnswer
 		}
 		err = inner.Err
 	}

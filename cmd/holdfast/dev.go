@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/internal/devservers"
 	"github.com/holdfast-config/holdfast/internal/redisurl"
@@ -203,6 +205,11 @@ func (d *dev) startRedis(ctx context.Context) (string, redis.UniversalClient, er
 // serve runs api and projector until ctx ends or one of them fails. The api ends first, so that the projector still
 // projects what the last requests wrote.
 func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb redis.UniversalClient, redisURL string) error {
+	key, err := d.sealKey()
+	if err != nil {
+		return err
+	}
+	sealer := audit.NewSealer(log, key, d.logger)
 	projector := projections.New(log, rdb, projections.Config{Logger: d.logger})
 	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status, MayReveal: api.RevealIf(d.reveal)})
 	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL}
@@ -217,13 +224,23 @@ func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb
 		return api.Serve(ctx, ln, handler, d.logger)
 	})
 	g.Go(func() error { return projector.Run(projecting) })
+	g.Go(func() error { sealer.Run(projecting); return nil })
 	for _, watch := range d.watches {
 		g.Go(func() error { return watch(ctx) })
 	}
 	d.greet(here)
-	err := g.Wait()
+	err = g.Wait()
 	d.note("ending …")
 	return err
+}
+
+// sealKey returns the key in the data folder, which is made the first time.
+func (d *dev) sealKey() (audit.Key, error) {
+	file := filepath.Join(d.data, "seal.key")
+	if _, err := makeKey(file, "dev"); err != nil && !errors.Is(err, fs.ErrExist) {
+		return audit.Key{}, err
+	}
+	return audit.LoadKey(file)
 }
 
 // greet says where the system is and what to try, in a form that can be pasted into another terminal.

@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/testenv"
@@ -62,12 +63,22 @@ func startOn(t *testing.T, redisURL string, rdb redis.UniversalClient, wrap func
 		handler = wrap(handler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 2)
+	key, err := audit.GenerateKey("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealKey, err := audit.ParseKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := audit.NewSealer(log, sealKey, logger)
+	ended := make(chan error, 3)
+	go func() { sealer.Run(ctx); ended <- nil }()
 	go func() { ended <- projector.Run(ctx) }()
 	go func() { ended <- api.Serve(ctx, ln, handler, logger) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-ended, <-ended); err != nil {
+		if err := errors.Join(<-ended, <-ended, <-ended); err != nil {
 			t.Error(err)
 		}
 	})
@@ -94,8 +105,8 @@ func (s *system) ok(t *testing.T, args ...string) string {
 }
 
 // TestScripts runs the scripts in testdata/script, each on a system of its own. Beside the usual commands of testscript
-// they have "code N COMMAND …", for an exit code, "await FILE TEXT", for what a command in the background writes, and
-// "report NAMESPACE INSTANCE POSITION WHY", for what a reader says of itself.
+// they have "code N COMMAND …", for an exit code, "await FILE TEXT", for what a command in the background writes, "sealed",
+// which waits until all is sealed, and "report NAMESPACE INSTANCE POSITION WHY", for what a reader says of itself.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -121,7 +132,7 @@ func TestScripts(t *testing.T) {
 					env.Setenv("EXAMPLES", examples)
 					return nil
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith, "await": await, "report": s.report},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith, "await": await, "report": s.report, "sealed": s.sealed},
 			})
 		})
 	}
@@ -167,6 +178,20 @@ func (s *system) report(ts *testscript.TestScript, _ bool, args []string) {
 	rdb := redis.NewClient(options)
 	defer rdb.Close()
 	ts.Check(view.ReportInstance(context.Background(), rdb, events.Namespace(args[0]), in, time.Minute))
+}
+
+func (s *system) sealed(ts *testscript.TestScript, _ bool, _ []string) {
+	s.awaitSealed(scriptTB{ts: ts})
+}
+
+// awaitSealed waits until all is sealed.
+func (s *system) awaitSealed(t testing.TB) {
+	t.Helper()
+	testenv.Eventually(t, "all is sealed", func() bool {
+		head, err := s.log.Head(context.Background())
+		sealed, err2 := s.log.Sealed(context.Background())
+		return err == nil && err2 == nil && sealed.Size == head.Position
+	})
 }
 
 // scriptTB makes a script a test that can fail.

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/audit"
+	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/daemon"
 	"github.com/holdfast-config/holdfast/projections"
 )
@@ -62,13 +64,18 @@ func project(ctx context.Context, set daemon.Settings, ln net.Listener, logger *
 	defer log.Close()
 
 	projector := projections.New(log, rdb, projections.Config{Logger: logger})
+	sealer, err := set.Sealer(log, logger)
+	if err != nil {
+		return err
+	}
 	logger.Info("projecting; health is answered", "address", ln.Addr().String())
 	// The end of one ends the other: without a projector there is no health to tell.
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	var group errgroup.Group
 	group.Go(func() error { defer end(); return projector.Run(ctx) })
-	group.Go(func() error { defer end(); return api.Serve(ctx, ln, health(projector.Status), logger) })
+	group.Go(func() error { sealer.Run(ctx); return nil })
+	group.Go(func() error { defer end(); return api.Serve(ctx, ln, health(projector.Status, sealer), logger) })
 	return group.Wait()
 }
 
@@ -80,14 +87,34 @@ type ready struct {
 	Position int64  `json:"position"` // projected
 	Head     int64  `json:"head"`     // of the log
 	Why      string `json:"why,omitempty"`
+	Sealing  *seal  `json:"sealing,omitempty"` // absent without a key
 }
 
-func health(status func() projections.Status) http.Handler {
+// seal is how sealing does. It has nothing to do with being ready.
+type seal struct {
+	Active   bool            `json:"active"` // elected; the others stand by
+	Position events.Position `json:"position"`
+	Why      string          `json:"why,omitempty"`
+}
+
+func sealing(sealer *audit.Sealer) *seal {
+	if sealer == nil {
+		return nil
+	}
+	st := sealer.Status()
+	s := &seal{Active: st.Active, Position: st.Size}
+	if st.Err != nil {
+		s.Why = st.Err.Error()
+	}
+	return s
+}
+
+func health(status func() projections.Status, sealer *audit.Sealer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, struct{}{}) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		st := status()
-		body := ready{Ready: st.Err == nil, Active: st.Active, Term: st.Term, Position: st.Position, Head: st.Head}
+		body := ready{Ready: st.Err == nil, Active: st.Active, Term: st.Term, Position: st.Position, Head: st.Head, Sealing: sealing(sealer)}
 		code := http.StatusOK
 		if st.Err != nil {
 			body.Why, code = st.Err.Error(), http.StatusServiceUnavailable

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
@@ -58,12 +59,20 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var stderr testenv.Output
-	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LISTEN": "127.0.0.1:0"})
+	key, err := audit.GenerateKey("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LISTEN": "127.0.0.1:0", "HOLDFAST_SEAL_KEY": key})
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, nil, env, &stderr) }()
 	testenv.Eventually(t, "the view is there", func() bool {
 		head, err := view.LoadHead(t.Context(), rdb, "free")
 		return err == nil && head.Position == appended.Position
+	})
+	testenv.Eventually(t, "the log is sealed", func() bool {
+		sealed, err := log.Sealed(t.Context())
+		return err == nil && sealed.Size == appended.Position
 	})
 	if err := run(ctx, []string{"--healthcheck", "--listen", address(&stderr)}, env, io.Discard); err != nil {
 		t.Errorf("health check: %v", err)
@@ -73,6 +82,9 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 	goleak.VerifyNone(t, before)
+	if strings.Contains(stderr.String(), key) {
+		t.Error("the key is in the log")
+	}
 
 	postUnknown(t, owner)
 	err = run(t.Context(), nil, env, io.Discard)
@@ -101,6 +113,7 @@ func postUnknown(t *testing.T, owner string) {
 
 func TestRunRefuses(t *testing.T) {
 	empty := testenv.EmptyDatabase(t)
+	_, app := testenv.Database(t)
 	for _, c := range []struct {
 		name string
 		args []string
@@ -109,6 +122,8 @@ func TestRunRefuses(t *testing.T) {
 		{"no Redis", []string{"--database", empty}, "HOLDFAST_REDIS"},
 		{"no database", []string{"--redis", "redis://localhost"}, "HOLDFAST_DATABASE"},
 		{"no schema", []string{"--redis", "redis://localhost", "--database", empty}, "holdfast migrate"},
+		{"no such key", []string{"--redis", "redis://localhost", "--database", app, "--seal-key", "/nowhere/key"}, "--seal-key: open /nowhere/key"},
+		{"no key", []string{"--redis", "redis://localhost", "--database", app, "--seal-key", "PRIVATE+KEY+x"}, "holdfast audit keygen"},
 		{"log format", []string{"--redis", "redis://localhost", "--log", "xml"}, "text or json"},
 		{"address", []string{"--redis", "redis://localhost", "--listen", "127.0.0.1:99999"}, "--listen"},
 		{"unknown flag", []string{"--lisen", "x"}, "lisen"},
@@ -130,7 +145,7 @@ func TestHealth(t *testing.T) {
 	ask := func(path string) (int, ready) {
 		t.Helper()
 		w := httptest.NewRecorder()
-		health(func() projections.Status { return st }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		health(func() projections.Status { return st }, nil).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		var body ready
 		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/internal/redisurl"
 )
@@ -25,6 +26,7 @@ type Settings struct {
 	Listen      string
 	Database    string
 	Redis       string
+	SealKey     string
 	LogFormat   string
 	LogLevel    slog.Level
 	StartWithin time.Duration
@@ -36,6 +38,7 @@ func (s *Settings) Define(fs *flag.FlagSet, listen string) {
 	fs.StringVar(&s.Listen, "listen", listen, "`address` to answer HTTP on")
 	fs.StringVar(&s.Database, "database", "", "`URL` of Postgres, as the application's role: postgres://holdfast_app@host/holdfast")
 	fs.StringVar(&s.Redis, "redis", "", "`URL` of Redis: redis://host:6379, with addr= for a cluster, with master_name= for sentinels")
+	fs.StringVar(&s.SealKey, "seal-key", "", "`file` of the key that the projector seals the log with (holdfast audit keygen); the environment may have the key itself")
 	fs.StringVar(&s.LogFormat, "log", "text", "log as `text or json`")
 	fs.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn, error")
 	fs.DurationVar(&s.StartWithin, "start-within", 30*time.Second, "how long to wait for Postgres at start")
@@ -112,6 +115,19 @@ func (s *Settings) OpenRedis() (redis.UniversalClient, error) {
 		return nil, err
 	}
 	return redis.NewUniversalClient(options), nil
+}
+
+// Sealer returns what seals the log beside the projector; nil without a key, which is said to the logger.
+func (s *Settings) Sealer(log *eventlog.Log, logger *slog.Logger) (*audit.Sealer, error) {
+	if s.SealKey == "" {
+		logger.Warn("the log is not sealed here, as there is no key: make one with 'holdfast audit keygen FILE', and give it with --seal-key or HOLDFAST_SEAL_KEY")
+		return nil, nil
+	}
+	key, err := audit.LoadKey(s.SealKey)
+	if err != nil {
+		return nil, fmt.Errorf("--seal-key: %w", err)
+	}
+	return audit.NewSealer(log, key, logger), nil
 }
 
 // CheckReady asks the program that listens on --listen whether it is ready.
