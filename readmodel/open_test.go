@@ -52,7 +52,7 @@ func openCase(t *testing.T, redis, api, disk string, cfg readmodel.Config, want 
 	var log lines
 	cfg.Logger, cfg.Wait = slog.New(slog.NewTextHandler(&log, nil)), 10*time.Second
 	if want == "" || want == readmodel.Disk || want == readmodel.Defaults {
-		cfg.Wait = 700 * time.Millisecond
+		cfg.Wait = 2 * time.Second // several times what it takes to notice that a source hangs
 	}
 	cfg.SnapshotDir = writeDisk(t, disk)
 	cfg.Redis = redisThatIs(t, redis)
