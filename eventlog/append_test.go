@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-config/holdfast/config"
 	"github.com/holdfast-config/holdfast/eventlog"
@@ -103,6 +104,90 @@ func TestBatch(t *testing.T) {
 	}
 	if at := present.Position(); at < 2 || at > 3 {
 		t.Errorf("the present was as of %d", at)
+	}
+}
+
+// While one change set is being stored, the next is decided as if it were. If it is not, the next is decided anew.
+func TestDecidedAhead(t *testing.T) {
+	foreign := func(t *testing.T, tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `
+			WITH moved AS (UPDATE head SET position = position + 1 RETURNING position, at)
+			INSERT INTO events (position, namespace, revision, type, key, data, actor, reason, at)
+			SELECT position, 'a', 2, 'value.set.v1', 'k', '{"value":9}', 'bob', '', at FROM moved`)
+		return err
+	}
+	for name, test := range map[string]struct {
+		first   events.Event
+		between func(t *testing.T, tx pgx.Tx) error // before the first can be stored
+		refused bool                                // the first, by the database
+		saw     []events.Revision                   // the second, each time it was decided
+	}{
+		"stored":         {first: set("k", 1), saw: []events.Revision{2}},
+		"behind another": {first: set("k", 1), between: foreign, saw: []events.Revision{2, 3}},
+		"refused":        {first: created, refused: true, saw: []events.Revision{2, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			owner, app := testenv.Database(t)
+			log := open(t, eventlog.Config{URL: app})
+			mustAppend(t, log, "a", created)
+			conn, err := pgx.Connect(t.Context(), owner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.Background())
+			tx, err := conn.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), "SELECT FROM head FOR UPDATE"); err != nil {
+				t.Fatal(err)
+			}
+
+			var posts sync.WaitGroup
+			var first error
+			posts.Go(func() { _, first = log.Append(context.Background(), request("a"), these(test.first)) })
+			testenv.Eventually(t, "the first is being stored", func() bool {
+				var blocked int
+				err := tx.QueryRow(t.Context(), `
+					SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+					WHERE NOT granted AND datname = current_database()`).Scan(&blocked)
+				return err == nil && blocked == 1
+			})
+			var mu sync.Mutex
+			var saw []events.Revision
+			decided := func() int { mu.Lock(); defer mu.Unlock(); return len(saw) }
+			var second error
+			posts.Go(func() {
+				_, second = log.Append(context.Background(), request("a"), func(t config.Tree) ([]events.Event, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					ns, _ := t.Namespace("a")
+					saw = append(saw, ns.Revision)
+					return []events.Event{set("k", 2)}, nil
+				})
+			})
+			testenv.Eventually(t, "the second is decided", func() bool { return decided() == 1 })
+			if test.between != nil {
+				if err := test.between(t, tx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			posts.Wait()
+			if (first != nil) != test.refused || second != nil {
+				t.Errorf("got %v and %v", first, second)
+			}
+			if diff := cmp.Diff(test.saw, saw); diff != "" {
+				t.Errorf("the second was decided at other revisions:\n%s", diff)
+			}
+			all := readAll(t, log)
+			if last := all[len(all)-1]; last.Event != set("k", 2) {
+				t.Errorf("the log ends with %v", last.Event)
+			}
+		})
 	}
 }
 
