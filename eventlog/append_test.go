@@ -116,15 +116,22 @@ func TestDecidedAhead(t *testing.T) {
 			SELECT position, 'a', 2, 'value.set.v1', 'k', '{"value":9}', 'bob', '', at FROM moved`)
 		return err
 	}
+	ifFirst := func(t config.Tree) ([]events.Event, error) {
+		if ns, _ := t.Namespace("a"); ns.Revision != 1 {
+			return nil, errors.New("another was first")
+		}
+		return []events.Event{set("k", 1)}, nil
+	}
 	for name, test := range map[string]struct {
-		first   events.Event
+		first   eventlog.Decide
 		between func(t *testing.T, tx pgx.Tx) error // before the first can be stored
-		refused bool                                // the first, by the database
-		saw     []events.Revision                   // the second, each time it was decided
+		refused bool                                // the first
+		saw     []string                            // the second, each time it was decided: revision and value
 	}{
-		"stored":         {first: set("k", 1), saw: []events.Revision{2}},
-		"behind another": {first: set("k", 1), between: foreign, saw: []events.Revision{2, 3}},
-		"refused":        {first: created, refused: true, saw: []events.Revision{2, 1}},
+		"stored":                  {first: these(set("k", 1)), saw: []string{"2 1"}},
+		"behind another":          {first: these(set("k", 1)), between: foreign, saw: []string{"2 1", "3 1"}},
+		"refused for another":     {first: ifFirst, between: foreign, refused: true, saw: []string{"2 1", "2 9"}},
+		"refused by the database": {first: these(created), refused: true, saw: []string{"2 ", "1 "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,7 +153,7 @@ func TestDecidedAhead(t *testing.T) {
 
 			var posts sync.WaitGroup
 			var first error
-			posts.Go(func() { _, first = log.Append(context.Background(), request("a"), these(test.first)) })
+			posts.Go(func() { _, first = log.Append(context.Background(), request("a"), test.first) })
 			testenv.Eventually(t, "the first is being stored", func() bool {
 				var blocked int
 				err := tx.QueryRow(t.Context(), `
@@ -155,7 +162,7 @@ func TestDecidedAhead(t *testing.T) {
 				return err == nil && blocked == 1
 			})
 			var mu sync.Mutex
-			var saw []events.Revision
+			var saw []string
 			decided := func() int { mu.Lock(); defer mu.Unlock(); return len(saw) }
 			var second error
 			posts.Go(func() {
@@ -163,7 +170,8 @@ func TestDecidedAhead(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					ns, _ := t.Namespace("a")
-					saw = append(saw, ns.Revision)
+					own, _ := ns.Key("k")
+					saw = append(saw, fmt.Sprint(ns.Revision, " ", own.Value))
 					return []events.Event{set("k", 2)}, nil
 				})
 			})
@@ -181,7 +189,7 @@ func TestDecidedAhead(t *testing.T) {
 				t.Errorf("got %v and %v", first, second)
 			}
 			if diff := cmp.Diff(test.saw, saw); diff != "" {
-				t.Errorf("the second was decided at other revisions:\n%s", diff)
+				t.Errorf("the second was decided on something else:\n%s", diff)
 			}
 			all := readAll(t, log)
 			if last := all[len(all)-1]; last.Event != set("k", 2) {
