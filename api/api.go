@@ -74,6 +74,7 @@ func New(cfg Config) http.Handler {
 	s.watching()
 	s.instanceReads()
 	s.logReads()
+	s.replays()
 	s.health()
 	mux.Handle("GET /openapi.json", s.openapi())
 	mux.HandleFunc("/", noRoute(mux))

@@ -15,6 +15,7 @@
 //	GET    /v1/namespaces/{namespace}/instances           its readers, as they report themselves
 //	GET    /v1/log/checkpoint, key, inclusion, consistency, tiles/{level}/{n}, events
 //	                                                      the transparency log: see docs/audit.md
+//	POST   /v1/replay                                     have all views rebuilt; GET: how far that is
 //	GET    /livez, /readyz, /openapi.json
 //
 // # Writes

@@ -70,6 +70,7 @@ const (
 	ProblemNoDefinition       = problemPrefix + "no-definition"
 	ProblemNotSealed          = problemPrefix + "not-sealed"
 	ProblemUnknownPoint       = problemPrefix + "unknown-point" // of a history: a revision, position, time or tag
+	ProblemNoReplay           = problemPrefix + "no-replay"     // none was asked for
 	ProblemMethod             = problemPrefix + "method-not-allowed"
 	ProblemRequestTimeout     = problemPrefix + "request-timeout"  // the body did not arrive
 	ProblemNamespaceExists    = problemPrefix + "namespace-exists" // with other attributes

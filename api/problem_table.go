@@ -39,6 +39,7 @@ var kinds = []kind{
 	{ProblemNoDefinition, http.StatusNotFound, "The key has no definition", nil, ""},
 	{ProblemUnknownPoint, http.StatusNotFound, "The namespace has no such point in its history", events.ErrUnknownPoint, ""},
 	{ProblemNotSealed, http.StatusNotFound, "The log is not sealed, or not so far", audit.ErrNotSealed, ""},
+	{ProblemNoReplay, http.StatusNotFound, "There is no replay", nil, ""},
 	{ProblemMethod, http.StatusMethodNotAllowed, "The method is not allowed here", nil, ""},
 	{ProblemRequestTimeout, http.StatusRequestTimeout, "The request did not arrive in time", nil, ""},
 	{ProblemNamespaceExists, http.StatusConflict, "The namespace exists with other attributes", commands.ErrNamespaceExists, ""},

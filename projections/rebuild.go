@@ -21,12 +21,9 @@ const (
 
 // rebuild puts the views of some namespaces in place anew, each in one step, whatever Redis holds of them.
 func (s *session) rebuild(ctx context.Context, stale map[events.Namespace]bool) error {
-	byRoot := map[events.Namespace][]events.Namespace{}
-	for _, ns := range slices.Sorted(maps.Keys(stale)) {
-		byRoot[ns.Root()] = append(byRoot[ns.Root()], ns)
-	}
-	for _, root := range slices.Sorted(maps.Keys(byRoot)) {
-		if err := s.rebuildTree(ctx, root, byRoot[root]); err != nil {
+	names := byRoot(slices.Sorted(maps.Keys(stale)))
+	for _, root := range slices.Sorted(maps.Keys(names)) {
+		if err := s.rebuildTree(ctx, root, names[root]); err != nil {
 			return err
 		}
 	}
@@ -99,11 +96,13 @@ func (s *session) rebuildAt(ctx context.Context, names []events.Namespace) (even
 // replaceSome builds as many of the views as one pipeline takes, at least one, and returns how many are in place.
 func (s *session) replaceSome(ctx context.Context, tree config.Tree, positions map[events.Namespace]events.Position, names []events.Namespace) (int, error) {
 	var b batch
-	n := 0
+	n, keys := 0, 0
 	for ; n < len(names) && (n == 0 || !b.isFull()); n++ {
-		if err := s.build(ctx, &b, tree, names[n], positions[names[n]]); err != nil {
+		count, err := s.build(ctx, &b, tree, names[n], positions[names[n]])
+		if err != nil {
 			return 0, err
 		}
+		keys += count
 	}
 	outcomes, err := s.store.run(ctx, b.calls)
 	if err != nil {
@@ -121,15 +120,17 @@ func (s *session) replaceSome(ctx context.Context, tree config.Tree, positions m
 		s.list(ns)
 		s.views[ns] = positions[ns]
 	}
+	s.placed += keys
 	return n, nil
 }
 
-// build adds to b the calls that put a view in place; those of a large view that come first it carries out.
-func (s *session) build(ctx context.Context, b *batch, tree config.Tree, ns events.Namespace, at events.Position) error {
+// build adds to b the calls that put a view in place, and returns how many keys it has; the calls of a large view that come
+// first it carries out.
+func (s *session) build(ctx context.Context, b *batch, tree config.Tree, ns events.Namespace, at events.Position) (keys int, err error) {
 	own, _ := tree.Namespace(ns)
 	s.built++ // so that nothing that is late can add to it
 	building := fmt.Sprintf("%s:building:%d-%d", view.ValuesKey(ns), s.term, s.built)
-	count, bytes, args := 0, 0, []any{stageSeconds}
+	bytes, args := 0, []any{stageSeconds}
 	add := func() {
 		if len(args) > 1 {
 			b.add(call{script: stage, ns: ns, keys: []string{building}, args: args})
@@ -139,13 +140,13 @@ func (s *session) build(ctx context.Context, b *batch, tree config.Tree, ns even
 	for key, e := range tree.Entries(ns) {
 		data := view.EncodeEntry(view.Entry(e))
 		args = append(args, string(key), data)
-		count, bytes = count+1, bytes+len(data)
+		keys, bytes = keys+1, bytes+len(data)
 		if len(args) > 2*stageEntries || bytes > stageBytes {
 			add()
 		}
 		if b.isFull() {
 			if _, err := s.store.run(ctx, b.calls); err != nil {
-				return err
+				return 0, err
 			}
 			*b = batch{}
 		}
@@ -157,11 +158,12 @@ func (s *session) build(ctx context.Context, b *batch, tree config.Tree, ns even
 		Origin: ns, OriginRevision: own.Revision, Time: now, Rebuilt: true,
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	args = []any{s.epoch, s.term, int64(at), int64(exact(own.Revision)), stamp(now), s.cfg.StreamLen, count}
-	b.add(call{script: replace, ns: ns, keys: append(viewKeys(ns), building), args: append(args, fields...)})
-	return nil
+	args = []any{s.epoch, s.term, int64(at), int64(exact(own.Revision)), stamp(now), s.cfg.StreamLen, keys}
+	args = append(append(args, fields...), s.mark)
+	b.add(call{script: replace, ns: ns, keys: append(viewKeys(ns), building), args: args})
+	return keys, nil
 }
 
 // touched returns, for every namespace of a tree, the position of the last change set that can have touched its view:

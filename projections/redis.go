@@ -28,6 +28,8 @@ var (
 	dropSource string
 	//go:embed beat.lua
 	beatSource string
+	//go:embed replay.lua
+	tellSource string
 )
 
 var (
@@ -36,8 +38,9 @@ var (
 	replace = redis.NewScript(epochSource + replaceSource)
 	drop    = redis.NewScript(epochSource + dropSource)
 	beat    = redis.NewScript(epochSource + beatSource)
+	tell    = redis.NewScript(tellSource)
 
-	scripts = []*redis.Script{apply, stage, replace, drop, beat}
+	scripts = []*redis.Script{apply, stage, replace, drop, beat, tell}
 )
 
 // outcome is what a script answers; each says in its head which it has.

@@ -1,7 +1,8 @@
 -- Puts a whole view in place, from values that were built beside it.
 --
 -- KEYS  values, view, changes, building
--- ARGV  epoch, term, position, revision, updated_at, length of the stream, keys, the stream entry (6)
+-- ARGV  epoch, term, position, revision, updated_at, length of the stream, keys, the stream entry (6),
+--       id of the replay (empty: none)
 --
 -- OK      in place
 -- FENCED  a newer projector has written
@@ -31,6 +32,7 @@ if keys > 0 then
 end
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'term', ARGV[2], 'position', position, 'revision', ARGV[4],
   'keys', keys, 'updated_at', ARGV[5])
+if ARGV[14] ~= '' then redis.call('HSET', KEYS[2], 'replay', ARGV[14]) end
 
 -- The stream goes on if it is of this history and ends at this position or before; else it starts anew.
 local id, last = position .. '-0', redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]

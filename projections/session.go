@@ -37,6 +37,9 @@ type session struct {
 	listed  map[events.Namespace]bool            // those in names
 	next    int                                  // index in names
 	built   int                                  // views built; names what is built
+	placed  int                                  // keys in the views built
+	replay  *replay                              // under way; nil: none
+	mark    string                               // of the replay that views are built for; empty: for none
 
 	beaten   events.Position // of the last heartbeat written; -1: none
 	troubled bool            // the last attempt failed
@@ -103,9 +106,17 @@ func (s *session) follow(ctx context.Context, batches <-chan tailed, ended <-cha
 				soon = time.After(beatDelay)
 			}
 			continue
+		case <-s.replayDue():
+			if err := s.replayTree(ctx); err != nil {
+				return err
+			}
+			continue
 		case <-soon:
 		case <-tick.C:
 			if err := s.lookAtSome(ctx); err != nil {
+				return err
+			}
+			if err := s.takeUpReplay(ctx); err != nil {
 				return err
 			}
 		}
@@ -318,9 +329,13 @@ func isUnknownType(err error) bool {
 
 // roots returns the roots of namespaces, each once, sorted.
 func roots(names []events.Namespace) []events.Namespace {
-	set := map[events.Namespace]bool{}
+	return slices.Sorted(maps.Keys(byRoot(names)))
+}
+
+func byRoot(names []events.Namespace) map[events.Namespace][]events.Namespace {
+	trees := map[events.Namespace][]events.Namespace{}
 	for _, ns := range names {
-		set[ns.Root()] = true
+		trees[ns.Root()] = append(trees[ns.Root()], ns)
 	}
-	return slices.Sorted(maps.Keys(set))
+	return trees
 }

@@ -37,5 +37,13 @@ func (t *trees) put(root events.Namespace, tree config.Tree) {
 	}
 }
 
+// drop forgets a tree.
+func (t *trees) drop(root events.Namespace) {
+	if old, ok := t.lru.Peek(root); ok {
+		t.lru.Remove(root)
+		t.keys -= cost(old)
+	}
+}
+
 // cost counts one for the tree itself, since a tree may be without keys.
 func cost(tree config.Tree) int { return 1 + tree.Len() }

@@ -41,7 +41,7 @@ func (f *following) align(ctx context.Context) error {
 	if got.err != nil {
 		return got.err
 	}
-	load := f.gap > 0 || f.otherHistory(got)
+	load := f.gap > 0 || f.otherHistory(got) || f.replayed(got)
 	switch {
 	case f.at.Epoch == "" && got.head.Epoch == "":
 		return noView(f.namespace, got.beat)
@@ -86,6 +86,12 @@ func (f *following) goesOn(ctx context.Context) (bool, error) {
 	return err == nil && cs.Epoch == f.at.Epoch && cs.Prev <= f.at.Position && !cs.Rebuilt, nil
 }
 
+// replayed says that the log was replayed into the view since it was loaded: what was loaded may have been wrong. What is
+// ahead of the view came from the log itself.
+func (f *following) replayed(got sight) bool {
+	return got.head.Epoch == f.at.Epoch && got.head.Position >= f.at.Position && got.head.Replay != "" && got.head.Replay != f.source.replay
+}
+
 func (f *following) load(ctx context.Context, keys int) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
@@ -103,7 +109,7 @@ func (f *following) load(ctx context.Context, keys int) error {
 	if head.Position < f.gap && head.Epoch == f.at.Epoch {
 		return fmt.Errorf("the stream of %s is at %d, ahead of its view at %d", f.namespace, f.gap, head.Position)
 	}
-	f.at, f.gap, f.ahead = head, 0, nil
+	f.at, f.gap, f.ahead, f.source.replay = head, 0, nil, head.Replay
 	return nil
 }
 
@@ -229,7 +235,7 @@ func (f *following) judge(got sight) {
 	switch {
 	case got.head.Epoch == "":
 		f.sink.Doubt(f.here(noView(f.namespace, got.beat)))
-	case f.otherHistory(got):
+	case f.otherHistory(got), f.replayed(got):
 		f.stuck = true
 	case got.head.Epoch != f.at.Epoch:
 		f.sink.Doubt(f.here(fmt.Errorf("the view of %s is of history %s, not of %s as shown", f.namespace, got.head.Epoch, f.at.Epoch)))

@@ -39,6 +39,8 @@ type redisSource struct {
 	// The newest heartbeat and when it came, by the clock of this process: the projector's may be another.
 	heartbeat view.Heartbeat
 	beatAt    time.Time
+
+	replay string // of the view that was loaded last: see [view.Head]
 }
 
 func newRedisSource(url string, log *slog.Logger) (*redisSource, error) {

@@ -114,6 +114,7 @@ func ParseHead(fields map[string]string) (Head, error) {
 		Revision:  events.Revision(p.number("revision")),
 		Keys:      int(p.number("keys")),
 		UpdatedAt: p.time("updated_at"),
+		Replay:    fields["replay"],
 	}
 	if p.err != nil {
 		return Head{}, p.err

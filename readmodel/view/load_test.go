@@ -40,7 +40,7 @@ func viewHash(t testing.TB) map[string]string {
 
 var head = view.Head{
 	Epoch: "0b6c1d0e-9d5f-4c37-8f0f-5d3f3a0c7c11", Term: 3, Position: 345, Revision: 7, Keys: 2,
-	UpdatedAt: time.Date(2026, 2, 3, 4, 5, 6, 789000, time.UTC),
+	UpdatedAt: time.Date(2026, 2, 3, 4, 5, 6, 789000, time.UTC), Replay: "A7",
 }
 
 func put(t testing.TB, rdb redis.UniversalClient) {

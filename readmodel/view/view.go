@@ -2,9 +2,10 @@
 // load a whole view. Any language may read what this package describes; a change of form needs a new prefix.
 //
 //	holdfast:{ns}:values   hash    key → entry (JSON)
-//	holdfast:{ns}:view     hash    epoch, term, position, revision, keys, updated_at
+//	holdfast:{ns}:view     hash    epoch, term, position, revision, keys, updated_at; replay
 //	holdfast:{ns}:changes  stream  one entry a change set, id <position>-0, in watermill-redisstream's format
 //	holdfast:projector     hash    epoch, term, position, head, updated_at
+//	holdfast:replay        hash    id, by, state, asked_at, started_at, ended_at, views, done, keys, position
 //
 // The view hash is there exactly when the view is complete, and its field keys equals the number of fields in the
 // values hash: where the two differ, somebody tampered with the view, and [Load] says [ErrIncomplete] rather than
@@ -50,6 +51,9 @@ type Head struct {
 	Revision  events.Revision // of the namespace at Position
 	Keys      int             // fields in the values hash
 	UpdatedAt time.Time       // by the projector's clock, in UTC
+	// Replay is the ID of the last replay that put the view in place; empty: none did. Whoever loaded the view before,
+	// when it was another, loads it anew: its values may have been wrong at the same position.
+	Replay string
 }
 
 // Heartbeat is what the active projector says of itself, about once a second.
