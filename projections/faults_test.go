@@ -385,3 +385,22 @@ func TestLeftoversExpire(t *testing.T) {
 		t.Errorf("what is being built lives for %v", ttl)
 	}
 }
+
+// A projector that compares a view and finds an entry that is not of its form puts the view in place anew.
+func TestEntryOfNoForm(t *testing.T) {
+	t.Parallel()
+	log := testenv.Log(t)
+	_, rdb := testenv.Redis(t)
+	_, stop := running(t, log, rdb, quick)
+	plant(t, log)
+	change(t, log, 0) // in a, not seen in a.b: positions do not tell whether that misses something
+	equalToLog(t, log, rdb)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.HSet(context.Background(), view.ValuesKey("a.b"), "x", "{").Err(); err != nil {
+		t.Fatal(err)
+	}
+	running(t, log, rdb, quick)
+	equalToLog(t, log, rdb)
+}

@@ -119,11 +119,11 @@ func (s *session) isSame(ctx context.Context, tree config.Tree, ns events.Namesp
 		return false, nil
 	}
 	err = s.retry(ctx, func() error {
-		entries, complete, err := s.store.entries(ctx, ns)
-		if err != nil {
+		_, entries, err := s.store.view(ctx, ns)
+		if err != nil && !isNoView(err) {
 			return err
 		}
-		same = complete
+		same = err == nil
 		for key, e := range tree.Entries(ns) {
 			same = same && entries[key] == view.Entry(e)
 			delete(entries, key)

@@ -203,26 +203,35 @@ func (s store) look(ctx context.Context, names []events.Namespace) ([]seen, erro
 // heartbeat reads what the last projector wrote; false if there is nothing to go by.
 func (s store) heartbeat(ctx context.Context) (view.Heartbeat, bool, error) {
 	beat, err := await(ctx, s, func() (view.Heartbeat, error) { return view.LoadHeartbeat(ctx, s.rdb) })
-	if errors.Is(err, view.ErrAbsent) || errors.Is(err, view.ErrIncomplete) || isWrongType(err) {
+	if isNoView(err) {
 		return view.Heartbeat{}, false, nil
 	}
 	return beat, err == nil, err
 }
 
-// entries reads those of a view. False: there is no complete view.
-func (s store) entries(ctx context.Context, ns events.Namespace) (map[events.Key]view.Entry, bool, error) {
-	all, err := await(ctx, s, func() (map[events.Key]view.Entry, error) {
+// view reads a whole view. isNoView tells whether an error says that there is none.
+func (s store) view(ctx context.Context, ns events.Namespace) (view.Head, map[events.Key]view.Entry, error) {
+	type loaded struct {
+		head    view.Head
+		entries map[events.Key]view.Entry
+	}
+	v, err := await(ctx, s, func() (loaded, error) {
 		all := map[events.Key]view.Entry{}
-		_, err := view.Load(ctx, s.rdb, ns, func(key events.Key, e view.Entry) error {
+		head, err := view.Load(ctx, s.rdb, ns, func(key events.Key, e view.Entry) error {
 			all[key] = e
 			return nil
 		})
-		return all, err
+		return loaded{head, all}, err
 	})
-	if errors.Is(err, view.ErrAbsent) || errors.Is(err, view.ErrIncomplete) || isWrongType(err) {
-		return nil, false, nil
+	if err != nil {
+		return view.Head{}, nil, err
 	}
-	return all, err == nil, err
+	return v.head, v.entries, nil
+}
+
+// isNoView says whether err is of a Redis that answers, but holds nothing that is complete and of its form.
+func isNoView(err error) bool {
+	return errors.Is(err, view.ErrAbsent) || errors.Is(err, view.ErrIncomplete) || isWrongType(err)
 }
 
 // namespaces lists the namespaces of which Redis holds a view hash, on all masters of a cluster.

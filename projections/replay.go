@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -95,7 +94,7 @@ func (s *session) tellReplay(ctx context.Context) error {
 // replay reads the replay that was asked for last; the zero one is none.
 func (s store) replay(ctx context.Context) (view.Replay, error) {
 	r, err := await(ctx, s, func() (view.Replay, error) { return view.LoadReplay(ctx, s.rdb) })
-	if errors.Is(err, view.ErrAbsent) || errors.Is(err, view.ErrIncomplete) || isWrongType(err) {
+	if isNoView(err) {
 		return view.Replay{}, nil
 	}
 	return r, err

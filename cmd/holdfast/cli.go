@@ -24,6 +24,7 @@ type cli struct {
 	notice io.Writer // everything else
 
 	apiURL        string
+	databaseURL   string
 	redisURL      string
 	output        string
 	actor         string
@@ -77,7 +78,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by valida
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.apiURL, "api", "", "address of the api (HOLDFAST_API; default that of a running dev, else "+defaultAPI+")")
-	flags.StringVar(&c.redisURL, "redis", "", "URL of the Redis that watch reads (HOLDFAST_REDIS; default that of a running dev, else "+defaultRedis+")")
+	flags.StringVar(&c.redisURL, "redis", "", "URL of the Redis that watch and replay --check read (HOLDFAST_REDIS; default that of a running dev, else "+defaultRedis+")")
 	flags.StringVarP(&c.output, "output", "o", "table", "form of the data: "+strings.Join(outputs, ", "))
 	flags.StringVar(&c.actor, "actor", "", "who makes the change (HOLDFAST_ACTOR; default the user of this machine)")
 	flags.StringVar(&c.reason, "reason", "", "why the change is made")

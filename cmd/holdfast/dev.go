@@ -80,15 +80,14 @@ func (d *dev) run(ctx context.Context) (err error) {
 		return err
 	}
 	d.ends = append(d.ends, func() error { ln.Close(); return nil }) // for a start that fails; else the api closes it
-	databaseURL, err := d.startPostgres(ctx)
-	if err != nil {
+	if d.databaseURL, err = d.startPostgres(ctx); err != nil {
 		return err
 	}
 	redisURL, rdb, err := d.startRedis(ctx)
 	if err != nil {
 		return err
 	}
-	log, err := eventlog.Open(ctx, eventlog.Config{URL: databaseURL, Logger: d.logger})
+	log, err := eventlog.Open(ctx, eventlog.Config{URL: d.databaseURL, Logger: d.logger})
 	if err != nil {
 		return err
 	}
@@ -212,7 +211,7 @@ func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb
 	sealer := audit.NewSealer(log, key, d.logger)
 	projector := projections.New(log, rdb, projections.Config{Logger: d.logger})
 	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status, MayReveal: api.RevealIf(d.reveal)})
-	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL}
+	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL, Database: d.databaseURL}
 	if err := here.write(d.data); err != nil {
 		return err
 	}

@@ -15,9 +15,10 @@ const (
 
 // devFile is what a running dev says of itself in its data folder, for its owner's eyes only.
 type devFile struct {
-	PID   int    `json:"pid"`
-	API   string `json:"api"`
-	Redis string `json:"redis"`
+	PID      int    `json:"pid"`
+	API      string `json:"api"`
+	Redis    string `json:"redis"`
+	Database string `json:"database"`
 }
 
 func devFileIn(dir string) string { return filepath.Join(dir, "dev.json") }

@@ -15,16 +15,26 @@ import (
 )
 
 func (c *cli) replayCommand() *cobra.Command {
+	var check bool
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Rebuild the views of all namespaces in Redis from the log",
 		Long: `Replay asks the projector to read the log again and to put every view in place anew, and waits until that is done. Readers
 stay connected: each loads its view once more, sees no key vanish and no value go back. Changes that are made meanwhile wait
-for the tree of namespaces that is being rebuilt. Ctrl-C ends the waiting, not the replay.`,
-		Example: "  holdfast replay",
+for the tree of namespaces that is being rebuilt. Ctrl-C ends the waiting, not the replay.
+
+With --check nothing is changed: the log is folded here, event by event, compared with the views in Redis, and every
+difference is listed; the exit code is then 10. It may run at any time, reads Postgres and Redis themselves, and takes memory for
+all keys.`,
+		Example: "  holdfast replay\n  holdfast replay --check --database postgres://holdfast_app@db/holdfast --redis redis://cache:6379",
 		Args:    takes(0, 0),
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing; compare the views with the log, and list differences")
+	c.databaseFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if check {
+			return c.checkViews(cmd.Context())
+		}
 		cl, err := c.newClient()
 		if err != nil {
 			return err

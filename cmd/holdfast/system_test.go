@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 
 // system is api and projector on a fresh database and an empty Redis.
 type system struct {
-	api, redis string
-	log        *eventlog.Log
+	api, redis, database string
+	log                  *eventlog.Log
 }
 
 // start runs a system until the test ends. What wrap returns answers instead of the api, if it is not nil.
@@ -51,7 +51,12 @@ func start(t *testing.T, wrap func(http.Handler) http.Handler) *system {
 
 func startOn(t *testing.T, redisURL string, rdb redis.UniversalClient, wrap func(http.Handler) http.Handler) *system {
 	t.Helper()
-	log := testenv.Log(t)
+	_, database := testenv.Database(t)
+	log, err := eventlog.Open(t.Context(), eventlog.Config{URL: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,13 +87,13 @@ func startOn(t *testing.T, redisURL string, rdb redis.UniversalClient, wrap func
 			t.Error(err)
 		}
 	})
-	return &system{"http://" + ln.Addr().String(), redisURL, log}
+	return &system{"http://" + ln.Addr().String(), redisURL, database, log}
 }
 
 // holdfast runs a command line in this process, as ann.
 func (s *system) holdfast(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	env := map[string]string{"HOLDFAST_API": s.api, "HOLDFAST_REDIS": s.redis, "HOLDFAST_ACTOR": "ann"}
+	env := map[string]string{"HOLDFAST_API": s.api, "HOLDFAST_REDIS": s.redis, "HOLDFAST_DATABASE": s.database, "HOLDFAST_ACTOR": "ann"}
 	var out, notice bytes.Buffer
 	code = run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader(""), &out, &notice)
 	return code, out.String(), notice.String()
@@ -106,7 +111,8 @@ func (s *system) ok(t *testing.T, args ...string) string {
 
 // TestScripts runs the scripts in testdata/script, each on a system of its own. Beside the usual commands of testscript
 // they have "code N COMMAND …", for an exit code, "await FILE TEXT", for what a command in the background writes, "sealed",
-// which waits until all is sealed, and "report NAMESPACE INSTANCE POSITION WHY", for what a reader says of itself.
+// which waits until all is sealed, "report NAMESPACE INSTANCE POSITION WHY", for what a reader says of itself, and "forge
+// NAMESPACE KEY VALUE", for a value that somebody puts into Redis.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -127,12 +133,13 @@ func TestScripts(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("HOLDFAST_API", s.api)
 					env.Setenv("HOLDFAST_REDIS", s.redis)
+					env.Setenv("HOLDFAST_DATABASE", s.database)
 					env.Setenv("HOLDFAST_ACTOR", "ann")
 					env.Setenv("OWNER_URL", testenv.EmptyDatabase(t))
 					env.Setenv("EXAMPLES", examples)
 					return nil
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith, "await": await, "report": s.report, "sealed": s.sealed},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitsWith, "await": await, "report": s.report, "sealed": s.sealed, "forge": s.forge},
 			})
 		})
 	}
@@ -192,6 +199,15 @@ func (s *system) awaitSealed(t testing.TB) {
 		sealed, err2 := s.log.Sealed(context.Background())
 		return err == nil && err2 == nil && sealed.Size == head.Position
 	})
+}
+
+func (s *system) forge(ts *testscript.TestScript, _ bool, args []string) {
+	options, err := redis.ParseURL(s.redis)
+	ts.Check(err)
+	rdb := redis.NewClient(options)
+	defer rdb.Close()
+	entry := view.EncodeEntry(view.Entry{Value: events.Value(args[2]), Kind: events.Int, Revision: 1, Position: 1, From: args[0]})
+	ts.Check(rdb.HSet(context.Background(), view.ValuesKey(events.Namespace(args[0])), args[1], entry).Err())
 }
 
 // scriptTB makes a script a test that can fail.

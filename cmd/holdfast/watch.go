@@ -120,7 +120,7 @@ func (c *cli) known(keys []string, s *readmodel.Snapshot) string {
 // openReader waits for the first view, within the timeout. That a namespace is missing is asked of the api, as its view
 // may only not be there yet; an api that does not answer is no hindrance.
 func (c *cli) openReader(ctx context.Context, ns events.Namespace) (*readmodel.Reader, error) {
-	address := firstOf(c.redisURL, c.env("HOLDFAST_REDIS"), findDev().Redis, defaultRedis)
+	address := c.redisAddress()
 	if _, err := redisurl.Parse(address); err != nil {
 		return nil, usageError{err}
 	}

@@ -25,7 +25,7 @@ func Load(ctx context.Context, rdb redis.UniversalClient, ns events.Namespace, e
 	for key, text := range values.Val() {
 		e, err := decodeEntry(text)
 		if err != nil {
-			return Head{}, fmt.Errorf("load view of %s: key %q: %w", ns, key, err)
+			return Head{}, fmt.Errorf("load view of %s: %w: key %q: %w", ns, ErrIncomplete, key, err)
 		}
 		if err := entry(events.Key(key), e); err != nil {
 			return Head{}, err
@@ -59,7 +59,7 @@ func LoadKeys(ctx context.Context, rdb redis.UniversalClient, ns events.Namespac
 			continue // nil: the hash has no such field
 		}
 		if entries[key], err = decodeEntry(text); err != nil {
-			return Head{}, nil, fmt.Errorf("load keys of %s: key %q: %w", ns, key, err)
+			return Head{}, nil, fmt.Errorf("load keys of %s: %w: key %q: %w", ns, ErrIncomplete, key, err)
 		}
 	}
 	return head, entries, nil

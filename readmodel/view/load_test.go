@@ -152,7 +152,7 @@ func TestLoadOfABrokenEntryNamesTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err := load(rdb)
-	if want := `load view of payments.prod: key "name": decode entry: not JSON at byte 1`; err == nil || err.Error() != want {
+	if want := `load view of payments.prod: view is incomplete: key "name": decode entry: not JSON at byte 1`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -94,7 +94,8 @@ type Change struct {
 var (
 	// ErrAbsent: Redis answers, but holds no view of the namespace. It says nothing about the keys.
 	ErrAbsent = errors.New("view is absent")
-	// ErrIncomplete: the values do not belong to the view hash. It says nothing about the keys.
+	// ErrIncomplete: the values do not belong to the view hash, or something in it is not of its form. It says nothing about
+	// the keys.
 	ErrIncomplete = errors.New("view is incomplete")
 )
 
