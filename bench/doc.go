@@ -4,7 +4,7 @@
 //
 // It is a module of its own, so that the peers' clients stay out of Holdfast's dependencies. `make bench` runs it.
 //
-//	bench [-rounds 3] [-seconds 3] [-events 1000000] [commands http seen reader keys]
+//	bench [-rounds 3] [-seconds 3] [-events 1000000] [part …]
 //
 // Servers run with their default durability: fsync and synchronous_commit on in Postgres, fsync on in etcd.
 package main

@@ -58,7 +58,7 @@ type bench struct {
 	value    atomic.Int64 // every value posted is a new one
 }
 
-var parts = []string{"commands", "http", "seen", "reader", "keys", "readers", "watchers"}
+var parts = []string{"commands", "http", "seen", "reader", "keys", "readers", "watchers", "replay"}
 
 func measure(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -93,6 +93,7 @@ func measure(ctx context.Context, args []string) (err error) {
 	measurements := map[string]func(context.Context) error{
 		"commands": b.measureCommands, "http": b.measureHTTP, "seen": b.measureSeen, "reader": b.measureReader, "keys": b.measureKeys,
 		"readers": b.measureReaders, "watchers": b.measureWatchers,
+		"replay": b.measureReplay,
 	}
 	for _, p := range chosen {
 		if err = measurements[p](ctx); err != nil {

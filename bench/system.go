@@ -79,11 +79,12 @@ func (s *system) createDatabase(ctx context.Context, history int) error {
 		return err
 	}
 	s.database = s.postgres.URLFor(role, database)
-	return fill(ctx, owner, history)
+	return fill(ctx, owner, fillNS, history, fillKeys)
 }
 
-// fill puts history events of another namespace into the log, as SQL: what is measured is a log that is not new.
-func fill(ctx context.Context, owner string, history int) error {
+// fill puts a namespace of so many keys with so many events at the end of the log, as SQL: what is measured is a log that is
+// not new.
+func fill(ctx context.Context, owner, ns string, history, keys int) error {
 	if history == 0 {
 		return nil
 	}
@@ -95,15 +96,15 @@ func fill(ctx context.Context, owner string, history int) error {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO events (position, namespace, revision, type, key, data, actor, reason, at)
-			SELECT n, $2, n,
+			SELECT head.position + n, $2, n,
 			       CASE WHEN n = 1 THEN 'namespace.created.v1' ELSE 'value.set.v1' END,
 			       CASE WHEN n > 1 THEN 'key' || n % $3 END,
 			       CASE WHEN n = 1 THEN '{"open":true}' ELSE '{"value":' || n || '}' END::json,
 			       'bench', '', now()
-			FROM   generate_series(1, $1::bigint) AS n`, history, fillNS, fillKeys); err != nil {
+			FROM   head, generate_series(1, $1::bigint) AS n`, history, ns, keys); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE head SET position = $1, at = now()`, history)
+		_, err := tx.Exec(ctx, `UPDATE head SET position = position + $1, at = now()`, history)
 		return err
 	})
 	if err != nil {
