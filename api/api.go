@@ -67,6 +67,7 @@ func New(cfg Config) http.Handler {
 	s.huma.UseMiddleware(checkRequest, s.checkReveal)
 	s.writes()
 	s.shortForms()
+	s.restores()
 	s.reads()
 	s.valueReads()
 	s.differences()

@@ -3,6 +3,7 @@
 //	POST   /v1/namespaces/{namespace}/commands            a change set, as commands.Parse reads it; ?dry_run=true
 //	PUT    /v1/namespaces/{namespace}/values/{key}        set one value, under If-Match or If-None-Match: *
 //	DELETE /v1/namespaces/{namespace}/values/{key}        unset one value, under If-Match
+//	POST   /v1/namespaces/{namespace}/restore             restore an earlier point, or promote; ?dry_run=true
 //	GET    /v1/namespaces                                 names, paged
 //	GET    /v1/namespaces/{namespace}                     one namespace
 //	GET    /v1/namespaces/{namespace}/definitions[/{key}] definitions in force; ?at=
@@ -28,6 +29,17 @@
 //
 // The ETag of a value is the position of its effective entry, in quotes. If-Match with it writes only if that entry
 // still stands, own or inherited; If-None-Match: * only if there is no effective value. Exactly one strong ETag is taken.
+//
+// # Restoring
+//
+// A restore makes the values and definitions that were in force in a namespace at a point of its history be in force again;
+// with another namespace in the body, what is in force there (a promotion). It is computed against the present state when it
+// is decided, and is one ordinary change set, so that definitions decide what is allowed and history only grows: its first
+// event says what was restored. What a change set of the namespace can not undo, such as a key that one above defines since,
+// is left; the plan of a dry run says so.
+//
+// expect.revision is needed, and is a conflict if the namespace has changed since; so is expect.position if one above has. To
+// post just what a plan has shown, expect its revision and position, and restore to its from.position, as @345: a tag may move.
 //
 // # Reads
 //

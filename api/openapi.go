@@ -15,7 +15,7 @@ const schemaPrefix = "#/components/schemas/"
 // openapiConfig is huma's, without its pages: they would load scripts from elsewhere.
 func openapiConfig() huma.Config {
 	schemas := huma.NewMapRegistry(schemaPrefix, func(t reflect.Type, hint string) string {
-		if t == reflect.TypeFor[events.Definition]() {
+		if t == reflect.TypeFor[events.Definition]() || t == reflect.TypeFor[*events.Definition]() {
 			return "DefinitionGiven"
 		}
 		return huma.DefaultSchemaNamer(t, hint)

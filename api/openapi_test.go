@@ -39,7 +39,7 @@ func TestOpenAPI(t *testing.T) {
 		"GET " + ns + "/values/{key}", "GET " + ns + "/watch", "GET /v1/history", "GET " + ns + "/history", "GET " + ns + "/tags", "GET " + ns + "/diff",
 		"GET " + ns + "/instances", "POST " + ns + "/commands", "PUT " + ns + "/values/{key}",
 		"GET /v1/log/checkpoint", "GET /v1/log/key", "GET /v1/log/inclusion", "GET /v1/log/consistency", "GET /v1/log/tiles/{level}/{n}", "GET /v1/log/events",
-		"GET /v1/replay", "POST /v1/replay",
+		"GET /v1/replay", "POST /v1/replay", "POST " + ns + "/restore",
 	}
 	var got []string
 	for path, operations := range doc.Paths {

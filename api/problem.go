@@ -77,6 +77,7 @@ const (
 	ProblemTagInUse           = problemPrefix + "tag-in-use"       // it names another revision
 	ProblemConflict           = problemPrefix + "conflict"         // an expectation does not hold
 	ProblemPreconditionFailed = problemPrefix + "precondition-failed"
+	ProblemExpectationMissing = problemPrefix + "expectation-missing"
 	ProblemOverLimit          = problemPrefix + "over-limit"
 	ProblemContentType        = problemPrefix + "content-type"
 	ProblemWrongHost          = problemPrefix + "wrong-host"

@@ -46,6 +46,7 @@ var kinds = []kind{
 	{ProblemTagInUse, http.StatusConflict, "The tag names another revision", commands.ErrTagInUse, ""},
 	{ProblemConflict, http.StatusConflict, "An expectation does not hold", commands.ErrConflict, ""},
 	{ProblemPreconditionFailed, http.StatusPreconditionFailed, "The precondition does not hold", errPrecondition, ""},
+	{ProblemExpectationMissing, http.StatusPreconditionRequired, "What is expected must be said", nil, ""},
 	{ProblemOverLimit, http.StatusRequestEntityTooLarge, "The request is over a limit", commands.ErrLimit, ""},
 	{ProblemContentType, http.StatusUnsupportedMediaType, "The body is not declared as application/json", nil, ""},
 	{ProblemWrongHost, http.StatusMisdirectedRequest, "The Host is not one of this server", nil, ""},

@@ -80,3 +80,18 @@ func (Unset) Do() string  { return "unset" }
 func (Remove) Do() string { return "remove" }
 func (Tag) Do() string    { return "tag" }
 func (Untag) Do() string  { return "untag" }
+
+// KeyOf returns the key that cmd is about; it is empty for a command about the namespace itself.
+func KeyOf(cmd Command) events.Key {
+	switch cmd := cmd.(type) {
+	case Define:
+		return cmd.Key
+	case Set:
+		return cmd.Key
+	case Unset:
+		return cmd.Key
+	case Remove:
+		return cmd.Key
+	}
+	return ""
+}
