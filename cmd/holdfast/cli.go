@@ -87,7 +87,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 5 conflict, 6 refused by valida
 	root.AddCommand(c.devCommand(), c.createCommand(), c.defineCommand(), c.setCommand(), c.unsetCommand(), c.removeCommand(),
 		c.getCommand(), c.listCommand(), c.watchCommand(), c.instancesCommand(), c.importCommand(), c.exportCommand(), c.applyCommand(),
 		c.historyCommand(), c.diffCommand(), c.tagCommand(), c.untagCommand(), c.tagsCommand(),
-		c.replayCommand(),
+		c.restoreCommand(), c.promoteCommand(), c.replayCommand(),
 		c.auditCommand(), c.migrateCommand(), c.epochCommand(), c.readyCommand(), c.versionCommand())
 	c.markBegun(root)
 	return root

@@ -64,18 +64,45 @@ func (c *client) dryRun(ctx context.Context, cs commands.ChangeSet) (api.DryRun,
 }
 
 func (c *client) change(ctx context.Context, cs commands.ChangeSet, key string, query url.Values, v any) error {
-	body, err := json.Marshal(cs)
+	return c.write(ctx, postedChange{cs.Namespace, "commands", cs.Actor, key, cs}, query, v)
+}
+
+// restore posts a restore, as it was planned. The same key with the same restore is the same request.
+func (c *client) restore(ctx context.Context, ns events.Namespace, actor, key string, r api.Restore) (api.Written, error) {
+	var w api.Written
+	err := c.write(ctx, postedChange{ns, "restore", actor, key, r}, nil, &w)
+	return w, err
+}
+
+// planRestore asks what a restore would do.
+func (c *client) planRestore(ctx context.Context, ns events.Namespace, actor string, r api.Restore) (api.RestorePlan, error) {
+	var plan api.RestorePlan
+	err := c.write(ctx, postedChange{ns, "restore", actor, "", r}, c.revealing(url.Values{"dry_run": {"true"}}), &plan)
+	return plan, err
+}
+
+// postedChange is a change set, in one of its forms, on its way to a namespace.
+type postedChange struct {
+	ns    events.Namespace
+	route string // last part of the path
+	actor string
+	key   string // of idempotency; empty: none
+	body  any
+}
+
+func (c *client) write(ctx context.Context, w postedChange, query url.Values, v any) error {
+	body, err := json.Marshal(w.body)
 	if err != nil {
 		return err
 	}
-	header := http.Header{"Content-Type": {"application/json"}, api.HeaderActor: {cs.Actor}}
-	if key != "" {
-		header.Set(api.HeaderIdempotencyKey, key)
+	header := http.Header{"Content-Type": {"application/json"}, api.HeaderActor: {w.actor}}
+	if w.key != "" {
+		header.Set(api.HeaderIdempotencyKey, w.key)
 	}
-	path := c.path("v1", "namespaces", string(cs.Namespace), "commands")
+	path := c.path("v1", "namespaces", string(w.ns), w.route)
 	err = c.do(ctx, request{http.MethodPost, path, query, header, body}, v)
 	if problem := new(api.Problem); errors.As(err, &problem) && !errors.As(err, &unreachableError{}) {
-		return &refusal{cs.Namespace, problem}
+		return &refusal{w.ns, problem}
 	}
 	return err
 }
