@@ -17,11 +17,11 @@ import (
 func (c *cli) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Prove that the log was not rewritten",
+		Short: "Prove that the log was not rewritten, and step through what was in force",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.auditVerifyCommand(), c.auditKeygenCommand())
+	cmd.AddCommand(c.auditVerifyCommand(), c.auditReplayCommand(), c.auditKeygenCommand())
 	return cmd
 }
 
