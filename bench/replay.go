@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/redisurl"
@@ -60,6 +61,7 @@ func (b *bench) measureFold(ctx context.Context, r replaying) error {
 	}{
 		{"plain streaming read", r.plain, 0},
 		{"events folded", r.fold, 1_000_000},
+		{"events folded and hashed", r.foldHashed, 400_000},
 	}
 	rates := map[string][]float64{}
 	for range b.rounds {
@@ -118,6 +120,19 @@ func (r replaying) fold(ctx context.Context) error {
 		return fmt.Errorf("folded %d keys", n)
 	}
 	return nil
+}
+
+// foldHashed folds the events, and hashes each into the tree whose root is sealed, as audit verify does.
+func (r replaying) foldHashed(ctx context.Context) error {
+	forest, sealed := projections.NewForest(), audit.Tree{}
+	err := r.log.Rows(ctx, r.after, r.until, func(row eventlog.Row) error {
+		sealed.Add(audit.LeafHash(row))
+		return forest.Apply(row)
+	})
+	if tree := sealed.Sum(); err == nil && (tree.N != replayEvents || forest.Trees()[replayNS].Len() != replayKeys) {
+		return fmt.Errorf("hashed %d events", tree.N)
+	}
+	return err
 }
 
 // measureRebuild: from the asking for a replay to its end, by a projector of its own process.
