@@ -67,7 +67,7 @@
 // # Sensitive values
 //
 // Values of sensitive keys, and defaults in their definitions, are masked in every answer but a watch's: null, with
-// "masked": true. Of the present, the definition in force says what is sensitive; in the past a key is sensitive if any
+// "masked": true. Of the present, the definitions here and above say what is sensitive; in the past a key is sensitive if any
 // definition of it, in the namespace or above, ever said so. With reveal=true they are shown to callers for whom
 // [Config] says so; others get the problem may-not-reveal. Watches serve services, which need the values: whoever reaches
 // this API reaches them, until callers are told apart. No log line and no problem has values.

@@ -311,6 +311,10 @@ func TestSensitiveIsMasked(t *testing.T) {
 	if one.Value != "null" || !one.Masked || !one.Sensitive || one.Kind != events.String || one.From != "shop.eu" {
 		t.Errorf("got %+v", one)
 	}
+	c.post("shop.eu.west", `{"do":"create","open":true},{"do":"define","key":"token","definition":{"kind":"string"}}`)
+	if one := get[api.Value](c, "/v1/namespaces/shop.eu.west/values/token"); !one.Masked {
+		t.Errorf("a definition below brings it to light: %+v", one)
+	}
 	c.do("GET", "/v1/namespaces/shop.eu/values/token?reveal=true", "").problem(t, api.ProblemMayNotReveal)
 	if a := c.do("GET", "/v1/namespaces/shop.eu/values/token?reveal=false", ""); a.status != http.StatusOK {
 		t.Errorf("not asking is refused: %s", a.body)

@@ -60,7 +60,7 @@ func (s *server) maskerOf(ctx context.Context, in InReveal, keys []events.Key, n
 	return m, err
 }
 
-// maskerAt is maskerOf for the state at a point. Of the present the definitions in force say themselves what is sensitive.
+// maskerAt is maskerOf for the state at a point. Of the present the entries and definitions say themselves what is sensitive.
 func (s *server) maskerAt(ctx context.Context, at InAt, in InReveal, keys []events.Key, ns events.Namespace) (*masker, error) {
 	if at.At == "" {
 		return &masker{reveal: in.Reveal}, nil
@@ -68,7 +68,7 @@ func (s *server) maskerAt(ctx context.Context, at InAt, in InReveal, keys []even
 	return s.maskerOf(ctx, in, keys, ns)
 }
 
-// hides says whether the value of a key is to be masked; sensitive is what the definition in force says of it.
+// hides says whether the value of a key is to be masked; sensitive is what is known of it from elsewhere.
 func (m *masker) hides(ns events.Namespace, key events.Key, sensitive bool) bool {
 	if m.reveal || sensitive {
 		return !m.reveal

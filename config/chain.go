@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/holdfast-config/holdfast/events"
@@ -13,7 +14,7 @@ type Entry struct {
 	Revision  events.Revision // of the namespace that From names, or that defined the default
 	Position  events.Position // of the event that gave the value
 	From      string          // the namespace that set it, or "default"
-	Sensitive bool
+	Sensitive bool            // a definition of the key, here or above, says so
 }
 
 // FromDefault is the Entry.From of a value that comes from the definition.
@@ -42,6 +43,7 @@ type found struct {
 	definition *Definition      // nearest; nil: none
 	own        Key              // nearest own value, if from is set
 	from       events.Namespace // that has it
+	sensitive  bool             // any definition: one below must not bring to light what is secret above
 }
 
 func (c *chain) find(key events.Key) (f found) {
@@ -50,14 +52,12 @@ func (c *chain) find(key events.Key) (f found) {
 		if !ok {
 			continue
 		}
-		if f.definition == nil {
-			f.definition = own.Definition
+		if d := own.Definition; d != nil {
+			f.definition = cmp.Or(f.definition, d)
+			f.sensitive = f.sensitive || d.Sensitive
 		}
 		if f.from == "" && own.Value != "" {
 			f.own, f.from = own, space.Name
-		}
-		if f.definition != nil && f.from != "" {
-			break
 		}
 	}
 	return f
@@ -71,7 +71,7 @@ func (f found) entry() (Entry, bool) {
 			e.Kind = Infer(e.Value)
 			return e, true
 		}
-		e.Kind, e.Sensitive = f.definition.Kind, f.definition.Sensitive
+		e.Kind, e.Sensitive = f.definition.Kind, f.sensitive
 		// Set under another definition, the value may be written in another way than this kind's.
 		if canonical, err := Canonical(e.Kind, e.Value); err == nil {
 			e.Value = canonical
@@ -83,7 +83,7 @@ func (f found) entry() (Entry, bool) {
 		return Entry{}, false
 	}
 	return Entry{
-		Value: d.Default, Kind: d.Kind, Revision: d.Revision, Position: d.Position, From: FromDefault, Sensitive: d.Sensitive,
+		Value: d.Default, Kind: d.Kind, Revision: d.Revision, Position: d.Position, From: FromDefault, Sensitive: f.sensitive,
 	}, true
 }
 

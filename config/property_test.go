@@ -151,7 +151,7 @@ func TestEffectiveAgrees(t *testing.T) {
 
 // expected is the effective value by a walk over the labels of the name.
 func expected(t config.Tree, name events.Namespace, key events.Key) (e config.Entry, ok bool) {
-	definition := (*config.Definition)(nil)
+	definition, sensitive := (*config.Definition)(nil), false
 	for at, more := name, true; more; at, more = at.Parent() {
 		ns, exists := t.Namespace(at)
 		if !exists {
@@ -161,6 +161,7 @@ func expected(t config.Tree, name events.Namespace, key events.Key) (e config.En
 		if definition == nil {
 			definition = own.Definition
 		}
+		sensitive = sensitive || own.Definition != nil && own.Definition.Sensitive
 		if !ok && own.Value != "" {
 			e, ok = config.Entry{Value: own.Value, Revision: own.SetRevision, Position: own.SetPosition, From: string(at)}, true
 		}
@@ -175,7 +176,7 @@ func expected(t config.Tree, name events.Namespace, key events.Key) (e config.En
 		e, ok = config.Entry{Value: definition.Default, Revision: definition.Revision, Position: definition.Position, From: "default"}, true
 	}
 	if ok {
-		e.Kind, e.Sensitive = definition.Kind, definition.Sensitive
+		e.Kind, e.Sensitive = definition.Kind, sensitive
 		if v, err := config.Canonical(e.Kind, e.Value); err == nil && e.From != "default" {
 			e.Value = v
 		}

@@ -70,11 +70,11 @@ func TestInheritance(t *testing.T) {
 		},
 		"pay.prod": {
 			"conns": {Value: "7", Kind: events.Int, Revision: 2, Position: 7, From: "pay.prod"},
-			"wait":  {Value: `"1m"`, Kind: events.String, Revision: 5, Position: 5, From: "pay"},
+			"wait":  {Value: `"1m"`, Kind: events.String, Revision: 5, Position: 5, From: "pay", Sensitive: true},
 		},
 		"pay.prod.eu": {
 			"conns": {Value: "9", Kind: events.Int, Revision: 3, Position: 11, From: "pay.prod.eu"},
-			"wait":  {Value: `"1m"`, Kind: events.String, Revision: 5, Position: 5, From: "pay"},
+			"wait":  {Value: `"1m"`, Kind: events.String, Revision: 5, Position: 5, From: "pay", Sensitive: true},
 			"free":  {Value: "1.5", Kind: events.Float, Revision: 2, Position: 10, From: "pay.prod.eu"},
 		},
 		"pay.test.eu": {},
@@ -212,4 +212,22 @@ func ExampleTree() {
 	// Output:
 	// payments 20 default
 	// payments.prod 512 payments.prod
+}
+
+// A definition below does not bring to light what is sensitive above.
+func TestSensitiveIsInherited(t *testing.T) {
+	var h history
+	h.add("pay", created(), define("token", events.Definition{Kind: events.String, Sensitive: true}), set("token", `"s3cret"`))
+	h.add("pay.prod", created(), define("token", events.Definition{Kind: events.String, Default: `"none"`}))
+	h.add("pay.prod.eu", created(), set("token", `"own"`))
+	tree := h.tree()
+	for _, ns := range []events.Namespace{"pay", "pay.prod", "pay.prod.eu"} {
+		if e, ok := tree.Effective(ns, "token"); !ok || !e.Sensitive {
+			t.Errorf("%s: got %+v", ns, e)
+		}
+	}
+	h.add("pay", define("token", events.Definition{Kind: events.String}))
+	if e, _ := h.tree().Effective("pay.prod.eu", "token"); e.Sensitive {
+		t.Errorf("after the last that said so: got %+v", e)
+	}
 }

@@ -32,7 +32,9 @@ func TestRun(t *testing.T) {
 	var stderr testenv.Output
 	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LOG": "json"})
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--projector"}, env, &stderr) }()
+	go func() {
+		ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--projector", "--reveal-sensitive"}, env, &stderr)
+	}()
 
 	var address string
 	testenv.Eventually(t, "the program serves", func() bool {
@@ -59,6 +61,14 @@ func TestRun(t *testing.T) {
 		head, err := view.LoadHead(t.Context(), rdb, "free")
 		return err == nil && head.Position == written.Position && head.Keys == 1
 	})
+	revealed, err := http.Get(base + "/v1/namespaces/free/values?reveal=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	revealed.Body.Close()
+	if revealed.StatusCode != http.StatusOK {
+		t.Errorf("with --reveal-sensitive, who asks gets %s", revealed.Status)
+	}
 	http.DefaultClient.CloseIdleConnections()
 	cancel()
 	if err := <-ended; err != nil {
