@@ -19,19 +19,35 @@ func (l *Log) Prune(ctx context.Context) error { return l.prune(ctx) }
 // ExplainLoad runs the statement of Load under the settings of the log's connections. It returns the number of blocks
 // that it touched and the plan.
 func (l *Log) ExplainLoad(ctx context.Context, root events.Namespace, planCacheMode string) (blocks int, plan string, err error) {
+	return l.explain(ctx, planCacheMode, "text, bigint", selectTree, fmt.Sprintf("'%s', %d", root, endOfLog))
+}
+
+// ExplainReadOfActor is ExplainLoad for a page of what an actor wrote, the newest first.
+func (l *Log) ExplainReadOfActor(ctx context.Context, actor, planCacheMode string) (blocks int, plan string, err error) {
+	sql := Query{Newest: true}.ordered(selectOfActor)
+	return l.explain(ctx, planCacheMode, "bigint, bigint, int, text, text[]", sql, fmt.Sprintf("0, %d, 100, '%s', NULL", endOfLog, actor))
+}
+
+// ExplainReadOfKey is ExplainLoad for a page of the events of a key.
+func (l *Log) ExplainReadOfKey(ctx context.Context, ns events.Namespace, key events.Key, planCacheMode string) (blocks int, plan string, err error) {
+	args := fmt.Sprintf("0, %d, 100, '', NULL, '{%s}', '%s'", endOfLog, ns, key)
+	return l.explain(ctx, planCacheMode, "bigint, bigint, int, text, text[], text[], text", selectOfKey, args)
+}
+
+// explain runs a prepared statement: only one can have a generic plan.
+func (l *Log) explain(ctx context.Context, planCacheMode, types, sql, args string) (blocks int, plan string, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+planCacheMode); err != nil {
 			return err
 		}
-		// Only a prepared statement can have a generic plan.
-		if _, err := tx.Exec(ctx, "PREPARE load (text, bigint) AS "+selectTree); err != nil {
+		if _, err := tx.Exec(ctx, "PREPARE explained ("+types+") AS "+sql); err != nil {
 			return err
 		}
-		explain := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE load ('%s', %d)", root, endOfLog)
+		explain := "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained (" + args + ")"
 		if err := tx.QueryRow(ctx, explain, pgx.QueryExecModeSimpleProtocol).Scan(&plan); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "DEALLOCATE load")
+		_, err := tx.Exec(ctx, "DEALLOCATE explained")
 		return err
 	})
 	if err != nil {

@@ -255,3 +255,29 @@ func TestAsOfIsFoldOfTheFirst(t *testing.T) {
 		}
 	})
 }
+
+// History costs by what it answers: an actor who wrote little, and a key that changed seldom, are found in a long log.
+func TestHistoryCostsByWhatItAnswers(t *testing.T) {
+	owner, app := testenv.Database(t)
+	log := open(t, eventlog.Config{URL: app})
+	execute(t, owner, `
+		INSERT INTO events
+		SELECT i, 'a', i, CASE i WHEN 1 THEN 'namespace.created.v1' ELSE 'value.set.v1' END,
+		    CASE WHEN i > 1 THEN CASE WHEN i % 20000 = 2 THEN 'seldom' ELSE 'often' END END, '{"value":1}',
+		    CASE WHEN i % 20000 = 3 THEN 'ann' ELSE 'bot' END, '', now()
+		FROM generate_series(1, 100000) i`)
+	check := func(when string) {
+		const mode = "force_custom_plan" // as each is planned
+		ofActor, plan, err := log.ExplainReadOfActor(t.Context(), "ann", mode)
+		ofKey, _, err2 := log.ExplainReadOfKey(t.Context(), "a", "seldom", mode)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		if ofActor > 100 || ofKey > 100 {
+			t.Errorf("%s: %d blocks for an actor, %d for a key\n%s", when, ofActor, ofKey, plan)
+		}
+	}
+	check("without statistics")
+	execute(t, owner, `ANALYZE events`)
+	check("with statistics")
+}

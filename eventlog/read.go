@@ -143,7 +143,9 @@ type queryer interface {
 }
 
 func (q Query) run(ctx context.Context, db queryer) (pgx.Rows, error) {
-	args := []any{q.After, q.Until, q.Limit, q.Actor, q.Types}
+	// The best plan depends on who and what is asked for. A statement that is kept is planned for any, and could read the log
+	// backwards to find what is in an index.
+	args := []any{planEachTime, q.After, q.Until, q.Limit, q.Actor, q.Types}
 	switch {
 	case q.Key != "":
 		return db.Query(ctx, q.ordered(selectOfKey), append(args, q.namespaces(), q.Key)...)
@@ -154,6 +156,8 @@ func (q Query) run(ctx context.Context, db queryer) (pgx.Rows, error) {
 	}
 	return db.Query(ctx, q.ordered(selectFiltered), args...)
 }
+
+const planEachTime = pgx.QueryExecModeCacheDescribe
 
 // ordered turns the order of a statement round for the newest first.
 func (q Query) ordered(sql string) string {
