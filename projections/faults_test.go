@@ -90,7 +90,7 @@ func TestHealsWhatIsLost(t *testing.T) {
 		"position of a view":    func(rdb redis.Cmdable) error { return rdb.HSet(ctx, view.HeadKey("a.b"), "position", 1).Err() },
 		"a view ran ahead":      func(rdb redis.Cmdable) error { return rdb.HSet(ctx, view.HeadKey("a.b"), "position", 1_000_000).Err() },
 		"stream ran ahead": func(rdb redis.Cmdable) error {
-			return rdb.XAdd(ctx, &redis.XAddArgs{Stream: view.ChangesKey("a.b"), ID: "1000000-0", Values: []string{"foreign", "entry"}}).Err()
+			return rdb.XAdd(ctx, &redis.XAddArgs{Stream: view.ChangesKey("a.b"), ID: "1000000-*", Values: []string{"foreign", "entry"}}).Err()
 		},
 	}
 	for name, lose := range faults {
