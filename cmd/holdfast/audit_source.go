@@ -38,16 +38,19 @@ func (e export) Tile(context.Context, int, int64) ([]byte, error) {
 	return nil, errors.New("an export has none")
 }
 
-// Lines yields the lines of the log from the api. Where the connection breaks, it goes on after the last event.
+// Lines yields the lines of the log from the api. Where the connection breaks, it goes on after the last event, up to where
+// the log was sealed when it began.
 func (c *client) Lines(ctx context.Context, after events.Position) iter.Seq2[audit.Line, error] {
 	return func(yield func(audit.Line, error) bool) {
+		r := reading{client: c, after: after, yield: yield}
 		for attempt := 0; ; attempt++ {
-			last, done, err := c.someLines(ctx, after, yield)
+			before := r.after
+			done, err := r.some(ctx)
 			if done {
 				return
 			}
-			if last > after {
-				after, attempt = last, 0
+			if r.after > before {
+				attempt = 0
 			}
 			var transport *transportError
 			if !errors.As(err, &transport) || attempt == len(c.pauses) || !pause(ctx, c.pauses[attempt]) {
@@ -58,29 +61,44 @@ func (c *client) Lines(ctx context.Context, after events.Position) iter.Seq2[aud
 	}
 }
 
-// someLines yields lines until there are no more or nobody wants more (done), or none comes in time.
-func (c *client) someLines(ctx context.Context, after events.Position, yield func(audit.Line, error) bool) (last events.Position, done bool, err error) {
+// reading is the lines of a log as they are read, over one connection after the other.
+type reading struct {
+	*client
+	after events.Position // the last event that was yielded
+	until int64           // 0: not known yet
+	yield func(audit.Line, error) bool
+}
+
+// some yields lines until there are no more or nobody wants more (done), or none comes in time.
+func (r *reading) some(ctx context.Context) (done bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(c.timeout, func() { cancel(errNoAnswer) })
+	patience := time.AfterFunc(r.timeout, func() { cancel(errNoAnswer) })
 	defer patience.Stop()
-	body, err := c.open(ctx, c.path("v1", "log", "events"), url.Values{"after": {strconv.FormatInt(int64(after), 10)}})
+	query := url.Values{"after": {fmt.Sprint(r.after)}}
+	if r.until > 0 {
+		query.Set("until", fmt.Sprint(r.until))
+	}
+	body, err := r.open(ctx, r.path("v1", "log", "events"), query)
 	if err != nil {
-		return after, false, err
+		return false, err
 	}
 	defer body.Close()
-	last = after
-	for line, err := range audit.ReadLines(body, after) {
+	for line, err := range audit.ReadLines(body, r.after) {
 		if err != nil {
-			return last, false, &transportError{fmt.Errorf("its answer broke off: %w", cmp.Or(context.Cause(ctx), err)), true}
+			return false, &transportError{fmt.Errorf("its answer broke off: %w", cmp.Or(context.Cause(ctx), err)), true}
 		}
-		if !yield(line, nil) {
-			return last, true, nil
+		if r.until == 0 {
+			newest, _ := audit.OpenCheckpoint(line.Checkpoint, "") // whoever verifies says what is wrong with it
+			r.until = newest.N
 		}
-		last = max(last, line.Position)
-		patience.Reset(c.timeout)
+		if !r.yield(line, nil) {
+			return true, nil
+		}
+		r.after = max(r.after, line.Position)
+		patience.Reset(r.timeout)
 	}
-	return last, true, nil
+	return true, nil
 }
 
 // Tile reads a tile from the api.

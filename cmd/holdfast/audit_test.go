@@ -9,6 +9,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/holdfast-config/holdfast/config"
+	"github.com/holdfast-config/holdfast/eventlog"
+	"github.com/holdfast-config/holdfast/events"
 )
 
 // An export is verified offline; one that was meddled with is not, and the position is named as far as it can be.
@@ -56,11 +60,16 @@ func TestAuditVerifyFile(t *testing.T) {
 	}
 }
 
-// A connection that breaks in the middle is resumed; one that always does is told apart from a log that is wrong.
+// A connection that breaks in the middle is resumed, though the log has grown since; one that always does is told apart from a
+// log that is wrong.
 func TestAuditVerifyResumes(t *testing.T) {
 	var breaks, after atomic.Int32
-	s := start(t, func(api http.Handler) http.Handler {
+	var s *system
+	s = start(t, func(api http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if after := r.URL.Query().Get("after"); after != "" && after != "0" {
+				s.grow(t)
+			}
 			if r.URL.Path == "/v1/log/events" && breaks.Add(-1) >= 0 {
 				w = &breaking{ResponseWriter: w, left: int(after.Load())}
 			}
@@ -83,6 +92,17 @@ func TestAuditVerifyResumes(t *testing.T) {
 	if code, _, got := s.holdfast(t, "audit", "verify"); code != exitUnreachable || !strings.Contains(got, "broke off") {
 		t.Errorf("exit code %d: %s", code, got)
 	}
+}
+
+// grow appends an event and waits until it is sealed.
+func (s *system) grow(t *testing.T) {
+	_, err := s.log.Append(t.Context(), eventlog.Request{Namespace: "demo", Actor: "bob"}, func(config.Tree) ([]events.Event, error) {
+		return []events.Event{events.ValueSet{Key: "grown", Value: "1"}}, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	s.awaitSealed(t)
 }
 
 // breaking is a connection that breaks after so many bytes.
