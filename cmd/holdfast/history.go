@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -109,7 +110,7 @@ func (c *cli) printHistory(ctx context.Context, ns events.Namespace, query url.V
 		return err
 	}
 	return c.print(nonNil(all), func(w io.Writer) {
-		row(w, "TIME", "REVISION", "ACTOR", "CHANGE", "REASON")
+		row(w, "TIME", "REVISION", "ACTOR", "REASON", "CHANGE")
 		for _, cs := range all {
 			c.historyRows(w, cs, ns)
 		}
@@ -162,9 +163,9 @@ func (c *cli) historyRows(w io.Writer, cs api.ChangeSet, ns events.Namespace) {
 	}
 	for i, text := range texts {
 		if i == 0 {
-			row(w, cs.Time.Local().Format(time.DateTime), revision, words(cs.Actor), text, words(cs.Reason))
+			row(w, cs.Time.Local().Format(time.DateTime), revision, words(cs.Actor), words(cs.Reason), text)
 		} else {
-			row(w, "", "", "", text, "")
+			row(w, "", "", "", "", text)
 		}
 	}
 }
@@ -179,11 +180,25 @@ func restores(r *events.NamespaceRestored, ns events.Namespace) string {
 
 // changeText is a change for people.
 func (c *cli) changeText(ch api.Change) string {
-	name, _, _ := strings.Cut(ch.Type, ".v")
 	if ch.Key == "" {
-		return strings.TrimSpace(name + " " + clip(quotable(string(ch.Data))))
+		return aboutNamespace(ch)
 	}
 	return string(ch.Key) + "  " + c.heldText(ch.Old) + " → " + c.heldText(ch.New)
+}
+
+// aboutNamespace is a change of the namespace itself: what happened, and to which tag.
+func aboutNamespace(ch api.Change) string {
+	name, _, _ := strings.Cut(ch.Type, ".v")
+	_, happened, _ := strings.Cut(name, ".")
+	var tagged events.NamespaceTagged
+	if json.Unmarshal(ch.Data, &tagged) != nil || tagged.Tag == "" {
+		return happened
+	}
+	happened += " " + string(tagged.Tag)
+	if tagged.Revision != 0 {
+		happened += fmt.Sprintf(", revision %d", tagged.Revision)
+	}
+	return happened
 }
 
 // heldText is what a namespace had for a key: a value, a definition, or both.
