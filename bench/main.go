@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string) error {
 type bench struct {
 	rounds   int
 	duration time.Duration
+	history  int // events in the log before measuring
 	system   *system
 	etcd     *etcd
 	report   report
@@ -58,7 +59,7 @@ type bench struct {
 	value    atomic.Int64 // every value posted is a new one
 }
 
-var parts = []string{"commands", "http", "seen", "reader", "keys", "readers", "watchers", "replay"}
+var parts = []string{"commands", "http", "seen", "reader", "keys", "readers", "watchers", "history", "replay"}
 
 func measure(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -85,7 +86,7 @@ func measure(ctx context.Context, args []string) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres runs as another user when we are root
 		return err
 	}
-	b := &bench{rounds: *rounds, duration: time.Duration(*seconds) * time.Second}
+	b := &bench{rounds: *rounds, duration: time.Duration(*seconds) * time.Second, history: *history}
 	if err := b.start(ctx, dir, *history); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func measure(ctx context.Context, args []string) (err error) {
 	measurements := map[string]func(context.Context) error{
 		"commands": b.measureCommands, "http": b.measureHTTP, "seen": b.measureSeen, "reader": b.measureReader, "keys": b.measureKeys,
 		"readers": b.measureReaders, "watchers": b.measureWatchers,
-		"replay": b.measureReplay,
+		"history": b.measureHistory, "replay": b.measureReplay,
 	}
 	for _, p := range chosen {
 		if err = measurements[p](ctx); err != nil {
