@@ -169,7 +169,9 @@ func TestResolve(t *testing.T) {
 	resolves(events.Point{Tag: "own"}, ends[revisions-1])
 	for _, ev := range all {
 		if ev.Position >= since.Position {
-			resolves(events.Point{Position: ev.Position}, ev.Position)
+			if whole := wholeAt(all, ev.Position); whole > since.Position {
+				resolves(events.Point{Position: ev.Position}, whole)
+			}
 			last := slices.IndexFunc(all, func(next events.Recorded) bool { return next.Time.After(ev.Time) })
 			if last < 0 {
 				last = len(all)
@@ -205,6 +207,16 @@ func TestResolve(t *testing.T) {
 	if pos, err := log.PositionAt(ctx, time.Now().Add(time.Hour)); pos != events.Position(len(all)) || err != nil {
 		t.Errorf("after all: %d, %v", pos, err)
 	}
+}
+
+// wholeAt is where the last change set ends that all has whole up to pos.
+func wholeAt(all []events.Recorded, pos events.Position) (end events.Position) {
+	for cs := range events.ChangeSets(all) {
+		if last := cs[len(cs)-1].Position; last <= pos {
+			end = last
+		}
+	}
+	return end
 }
 
 // As of a point: what is loaded equals the fold of the first events.

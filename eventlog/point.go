@@ -12,7 +12,7 @@ import (
 )
 
 // Resolve returns the position as of which [Log.Load] gives what was in force at p: the end of a revision, of the revision
-// that a tag names, or the last event at or before a time. It fails with a [*events.PointError] if the namespace does not
+// that a tag names, or of the last change set that was whole at a time or a position. It fails with a [*events.PointError] if the namespace does not
 // have the point: it did not exist then, or has not come so far.
 func (l *Log) Resolve(ctx context.Context, ns events.Namespace, p events.Point) (events.Position, error) {
 	tree, err := l.Present(ctx, ns)
@@ -55,11 +55,29 @@ func (l *Log) Resolve(ctx context.Context, ns events.Namespace, p events.Point) 
 		if pos > head.Position {
 			return unknown("the log ends at %d", head.Position)
 		}
+		if pos, err = l.wholeAt(ctx, pos); err != nil {
+			return 0, err
+		}
 	}
 	if since := space.CreatedAt; pos < since.Position {
 		return unknown("the namespace exists since %s, position %d", since.Time.Format(time.RFC3339Nano), since.Position)
 	}
 	return pos, nil
+}
+
+// wholeAt returns where the last change set ends that is whole at pos: a change set is in force whole, or not at all.
+func (l *Log) wholeAt(ctx context.Context, pos events.Position) (end events.Position, err error) {
+	err = l.read(ctx, func(ctx context.Context) error {
+		return l.pool.QueryRow(ctx, `
+			SELECT coalesce(max(e.position), 0)
+			FROM events e
+			WHERE e.position <= $1 AND e.position > $1 - $2
+			  AND NOT EXISTS (
+			    SELECT FROM events next
+			    WHERE next.position = $1 + 1 AND next.namespace = e.namespace AND next.revision = e.revision)`,
+			pos, maxEvents+1).Scan(&end)
+	})
+	return end, err
 }
 
 // PositionAt returns the position of the last event at or before t; 0 if there is none. While t is in the future, or was a
