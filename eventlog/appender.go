@@ -258,8 +258,9 @@ func (a *appender) disconnect() {
 	a.forget()
 }
 
-// forget drops the trees, so that they are loaded again.
+// forget drops the trees, so that they are loaded again, and what was decided on them.
 func (a *appender) forget() {
+	a.void()
 	a.session++
 	a.trees.clear()
 	a.contended = false

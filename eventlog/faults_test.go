@@ -145,6 +145,69 @@ func TestAppendThroughTerminations(t *testing.T) {
 	}
 }
 
+// Backends are terminated while trees come and go. Whatever is decided, or read as the present, has all that was stored:
+// what was decided ahead, or loaded, over a connection that broke is void.
+func TestLoadThroughTerminations(t *testing.T) {
+	_, app := testenv.Database(t)
+	log := open(t, eventlog.Config{URL: app, CacheKeys: 1})
+	const clients, rounds = 12, 60
+	var (
+		load     sync.WaitGroup
+		answered atomic.Int64
+		done     atomic.Bool
+	)
+	for c := range clients {
+		ns := events.Namespace(fmt.Sprintf("n%d", c))
+		mustAppend(t, log, ns, created)
+		load.Go(func() {
+			for i := 0; !done.Load(); i++ {
+				req := keyed(ns, fmt.Sprint(c, " ", i), "x")
+				for {
+					_, err := log.Append(context.Background(), req, func(tree config.Tree) ([]events.Event, error) {
+						space, ok := tree.Namespace(ns)
+						if own, _ := space.Key("k"); !ok || space.Revision > 1 && own.Value == "" {
+							return nil, errors.New("decided on a tree without what is stored")
+						}
+						return []events.Event{set("k", i)}, nil
+					})
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, eventlog.ErrUnknown) && !errors.Is(err, eventlog.ErrUnavailable) {
+						t.Error(err)
+						return
+					}
+				}
+				answered.Add(1)
+				if tree, err := log.Present(context.Background(), ns); err == nil {
+					if _, ok := tree.Namespace(ns); !ok {
+						t.Errorf("the present of %s is empty", ns)
+						return
+					}
+				}
+			}
+		})
+	}
+	killer, err := pgx.Connect(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer killer.Close(context.Background())
+	for range rounds {
+		goal := answered.Load() + 10
+		testenv.Eventually(t, "the load goes on", func() bool { return t.Failed() || answered.Load() >= goal })
+		if _, err := killer.Exec(t.Context(), `
+			SELECT pg_terminate_backend(pid)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done.Store(true)
+	load.Wait()
+	readAll(t, log)
+}
+
 // A server that is killed and comes back: what was acknowledged is there, the log goes on by itself.
 func TestAppendThroughCrash(t *testing.T) {
 	server, _, app := testenv.PostgresServer(t)
