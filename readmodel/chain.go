@@ -265,7 +265,7 @@ func (l *link) Apply(cs view.ChangeSet) bool {
 	return l.chain.feed.apply(cs)
 }
 
-func (l *link) Confirm(position, head events.Position) {
+func (l *link) Confirm(position, head events.Position, at time.Time) {
 	c := l.chain
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -290,7 +290,7 @@ func (l *link) Confirm(position, head events.Position) {
 		state = Log
 	}
 	l.expect()
-	c.feed.confirm(l.source, state, position, head)
+	c.feed.confirm(l.source, state, position, head, at)
 }
 
 // expect makes the source doubtful when it is silent for too long from now. Called with c.mu held.

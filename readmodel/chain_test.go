@@ -124,7 +124,7 @@ func TestChangesGoOnByTheNextSource(t *testing.T) {
 		defer r.OnChange(func(c Changed) { told = append(told, c.Position) })()
 		live := redis.next(t)
 		load(live, "e", 1)
-		live.Confirm(1, 1)
+		live.Confirm(1, 1, time.Now())
 		wantState(t, r, Live, "redis", 1)
 
 		live.fail <- errors.New("gone")
@@ -134,7 +134,7 @@ func TestChangesGoOnByTheNextSource(t *testing.T) {
 			t.Errorf("the api is asked from %+v", latest.have)
 		}
 		latest.Apply(setTo("e", 1, 2))
-		latest.Confirm(2, 2)
+		latest.Confirm(2, 2, time.Now())
 		wantState(t, r, Log, "api", 2)
 		latest.Apply(setTo("e", 2, 4))
 
@@ -145,7 +145,7 @@ func TestChangesGoOnByTheNextSource(t *testing.T) {
 		latest.Apply(setTo("e", 4, 5)) // both deliver
 		latest.Apply(setTo("e", 5, 7))
 		back.Apply(setTo("e", 5, 7))
-		back.Confirm(7, 7)
+		back.Confirm(7, 7, time.Now())
 		wantState(t, r, Live, "redis", 7)
 		synctest.Wait()
 		if latest.ctx.Err() == nil {
@@ -165,7 +165,7 @@ func TestChangesGoOnByTheNextSource(t *testing.T) {
 // keepLive confirms until ctx ends.
 func keepLive(ctx context.Context, s *session) {
 	for ctx.Err() == nil {
-		s.Confirm(7, 7)
+		s.Confirm(7, 7, time.Now())
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -183,7 +183,7 @@ func TestDoubtAsksTheNextSource(t *testing.T) {
 		if waited := time.Since(began); waited > maxTakeOver {
 			t.Errorf("the api was asked after %s", waited)
 		}
-		latest.Confirm(1, 3)
+		latest.Confirm(1, 3, time.Now())
 		wantState(t, r, Log, "api", 1)
 		live.Doubt(errors.New("still none")) // changes nothing
 		wantState(t, r, Log, "api", 1)
@@ -196,7 +196,7 @@ func TestDoubtAsksTheNextSource(t *testing.T) {
 		if err := r.Status().Err; !strings.Contains(err.Error(), "still none; gone too") {
 			t.Errorf("got %v", err)
 		}
-		live.Confirm(3, 3)
+		live.Confirm(3, 3, time.Now())
 		wantState(t, r, Live, "redis", 1)
 	})
 }
@@ -206,13 +206,13 @@ func TestSilentSourceIsReplaced(t *testing.T) {
 	puppets(t, func(t *testing.T, r *Reader, redis, api *puppet) {
 		live := redis.next(t)
 		load(live, "e", 1)
-		live.Confirm(1, 1)
+		live.Confirm(1, 1, time.Now())
 		began := time.Now()
 		latest := api.next(t)
 		if waited := time.Since(began); waited < silence || waited > silence+maxTakeOver {
 			t.Errorf("the api was asked after %s", waited)
 		}
-		latest.Confirm(1, 1)
+		latest.Confirm(1, 1, time.Now())
 		wantState(t, r, Log, "api", 1)
 	})
 }
@@ -221,11 +221,11 @@ func TestHistoryThatIsOverIsRefused(t *testing.T) {
 	puppets(t, func(t *testing.T, r *Reader, redis, api *puppet) {
 		live := redis.next(t)
 		load(live, "old", 9)
-		live.Confirm(9, 9)
+		live.Confirm(9, 9, time.Now())
 		live.Doubt(errors.New("no heartbeat"))
 		latest := api.next(t)
 		load(latest, "new", 3)
-		latest.Confirm(3, 3)
+		latest.Confirm(3, 3, time.Now())
 		if load(live, "old", 9) {
 			t.Error("a history that is over was loaded")
 		}
@@ -233,7 +233,7 @@ func TestHistoryThatIsOverIsRefused(t *testing.T) {
 		if !load(live, "new", 3) {
 			t.Error("the view of the new history was refused")
 		}
-		live.Confirm(3, 3)
+		live.Confirm(3, 3, time.Now())
 		synctest.Wait()
 		wantState(t, r, Live, "redis", 3)
 		if !load(live, "newest", 1) {
@@ -256,7 +256,7 @@ func TestPositionsBetweenEntries(t *testing.T) {
 			{6, setTo("e", 7, 8), false}, // the entry at 7 is missing
 			{7, setTo("e", 7, 8), true},  // there was none: nothing up to 7 is missing
 		} {
-			live.Confirm(c.confirmed, c.confirmed)
+			live.Confirm(c.confirmed, c.confirmed, time.Now())
 			if got := live.Apply(c.cs); got != c.want {
 				t.Errorf("%d after %d, confirmed %d: got %t", c.cs.Position, c.cs.Prev, c.confirmed, got)
 			}
@@ -278,7 +278,7 @@ func TestAskedReachesEverySource(t *testing.T) {
 		go func() { waited <- r.WaitFor(t.Context(), 2) }()
 		<-live.Asked()
 		<-latest.Asked()
-		latest.Confirm(2, 2)
+		latest.Confirm(2, 2, time.Now())
 		if err := <-waited; err != nil {
 			t.Error(err)
 		}
@@ -296,7 +296,7 @@ func TestManyReadersDoNotStampede(t *testing.T) {
 			defer r.Close()
 			s := redis.next(t)
 			load(s, "e", 1)
-			s.Confirm(1, 1)
+			s.Confirm(1, 1, time.Now())
 			live = append(live, s)
 		}
 		for _, s := range live {

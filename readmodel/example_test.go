@@ -29,14 +29,14 @@ func (m memory) Follow(ctx context.Context, _ events.Namespace, have view.Head, 
 			"http.timeout": {Value: `"1m30s"`, Kind: events.Duration, Revision: 1, Position: 2, From: "default"},
 		})
 	}
-	sink.Confirm(2, 2)
+	sink.Confirm(2, 2, time.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case cs := <-m:
 			sink.Apply(cs)
-			sink.Confirm(cs.Position, cs.Position)
+			sink.Confirm(cs.Position, cs.Position, time.Now())
 		}
 	}
 }

@@ -20,7 +20,8 @@ type feed struct {
 type word struct {
 	source    Source          // that confirmed last; before that, the first
 	state     State           // Live or Log: it confirms; Stale: none does; empty: not known yet
-	contact   time.Time       // when one last confirmed; zero: never
+	heard     time.Time       // when one last confirmed
+	contact   time.Time       // as of when it could: a projector's last heartbeat is older than the look at it; zero: never
 	head      events.Position // last known end of the log
 	confirmed events.Position // nothing up to here is missing
 	trouble   error           // why none confirms
@@ -92,9 +93,9 @@ func (f *feed) deliver(next content, cs *view.ChangeSet) {
 }
 
 // confirm notes that a source confirms what was delivered, which makes readers fresh in the way of state.
-func (f *feed) confirm(source Source, state State, position, head events.Position) {
+func (f *feed) confirm(source Source, state State, position, head events.Position, at time.Time) {
 	f.said = word{
-		source: source, state: state, contact: time.Now(),
+		source: source, state: state, heard: time.Now(), contact: at,
 		head: max(f.said.head, head), confirmed: max(f.said.confirmed, position),
 	}
 	f.tell()

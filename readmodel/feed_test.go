@@ -180,11 +180,12 @@ func TestSilentSourceIsStale(t *testing.T) {
 	f, r := fed("n")
 	defer r.cancel()
 	f.load(view.Head{Epoch: "e", Position: 5}, nil)
-	f.confirm(silent{}, Live, 5, 6)
+	f.confirm(silent{}, Live, 5, 6, time.Now())
 	if st := r.Status(); st.State != Live || st.Head != 6 {
 		t.Errorf("got %+v", st)
 	}
-	r.said.contact = time.Now().Add(-silence - time.Second)
+	r.said.heard = time.Now().Add(-silence - time.Second)
+	r.said.contact = r.said.heard
 	if st := r.Status(); st.State != Stale || st.Err == nil || st.Age < silence {
 		t.Errorf("got %+v", st)
 	}

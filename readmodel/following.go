@@ -257,7 +257,7 @@ func (f *following) vouch(got sight) {
 		f.sink.Doubt(f.here(err))
 		return
 	}
-	f.sink.Confirm(got.beat.Position, got.beat.Head)
+	f.sink.Confirm(got.beat.Position, got.beat.Head, f.source.beatAt)
 }
 
 func (f *following) here(err error) error { return fmt.Errorf("%s: %w", f.source.where, err) }

@@ -25,7 +25,7 @@ func TestHealthByAge(t *testing.T) {
 		}
 		live := redis.next(t)
 		load(live, "e", 1)
-		live.Confirm(1, 1)
+		live.Confirm(1, 1, time.Now())
 		live.fail <- errors.New("gone")
 		synctest.Wait()
 		<-time.After(59 * time.Second) // of the bubble's time
@@ -36,7 +36,7 @@ func TestHealthByAge(t *testing.T) {
 		if st, err := r.Status(), r.Health(); !errors.Is(err, errTooStale) || st.Age != 61*time.Second || !strings.Contains(err.Error(), "gone") {
 			t.Errorf("after 61 s: age %s, %v", st.Age, err)
 		}
-		api.next(t).Confirm(1, 1)
+		api.next(t).Confirm(1, 1, time.Now())
 		if st, err := r.Status(), r.Health(); err != nil || st.Age != 0 || st.State != Log {
 			t.Errorf("by the log: %+v, %v", st, err)
 		}
@@ -56,7 +56,7 @@ func TestStatusHandler(t *testing.T) {
 		}
 		live := redis.next(t)
 		live.Load(view.Head{Epoch: "e", Position: 7, Revision: 3}, map[events.Key]Entry{"secret": {Value: `"hunter2"`, Position: 7}})
-		live.Confirm(7, 9)
+		live.Confirm(7, 9, time.Now())
 		w := get("application/json")
 		var got statusPage
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {

@@ -22,7 +22,7 @@ func (fixed) Name() string { return "fixed" }
 func (fixed) Close() error { return nil }
 func (f fixed) Follow(ctx context.Context, _ events.Namespace, _ view.Head, sink readmodel.Sink) error {
 	sink.Load(view.Head{Epoch: "e", Position: 7, Revision: 3}, f)
-	sink.Confirm(7, 7)
+	sink.Confirm(7, 7, time.Now())
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -168,7 +168,7 @@ func (w *watching) take(ev sse.Event) error {
 		case b.Epoch != w.epoch:
 			return errOtherHistory
 		}
-		w.sink.Confirm(b.Position, b.Head)
+		w.sink.Confirm(b.Position, b.Head, time.Now())
 	case view.EventOverflow:
 		return errors.New("this reader took too long to take what the api sent")
 	case view.EventGoodbye:
@@ -188,7 +188,7 @@ func (w *watching) snapshot(data []byte) error {
 		return fmt.Errorf("its view of %s is at %d, behind what is shown", w.namespace, s.Position)
 	}
 	w.epoch = s.Epoch
-	w.sink.Confirm(s.Position, s.Position) // the log was just read
+	w.sink.Confirm(s.Position, s.Position, time.Now()) // the log was just read
 	return nil
 }
 

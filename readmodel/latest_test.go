@@ -21,7 +21,7 @@ import (
 type taker struct{ Sink }
 
 func (taker) Load(view.Head, map[events.Key]Entry) bool { return true }
-func (taker) Confirm(_, _ events.Position)              {}
+func (taker) Confirm(_, _ events.Position, _ time.Time) {}
 
 // An api that says at least that it is there, as it does while its log does not answer, is listened to; one that hangs is
 // left.

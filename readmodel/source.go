@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/readmodel/view"
@@ -31,9 +32,9 @@ type Sink interface {
 	// Apply applies one change set; one that is not after what the sink has is skipped. False: its Prev is not what the
 	// sink has, and the source must Load.
 	Apply(cs view.ChangeSet) bool
-	// Confirm says that the source has just answered, that the log ends at head, and that nothing up to position is
-	// missing from what was delivered. The reader is live.
-	Confirm(position, head events.Position)
+	// Confirm says that the source has just answered, and learned at a time that the log ends at head, and that nothing
+	// up to position is missing from what was delivered. The reader is live.
+	Confirm(position, head events.Position, at time.Time)
 	// Doubt says that the source answers but can not confirm what was delivered, and why. The reader is stale until the
 	// next Confirm.
 	Doubt(why error)

@@ -41,7 +41,7 @@ type Status struct {
 	Position    events.Position // shown
 	Revision    events.Revision // of Namespace at Position
 	Head        events.Position // last known end of the log
-	LastContact time.Time       // when a source last confirmed what is shown, by this or by a former reader; zero: never
+	LastContact time.Time       // as of when a source last confirmed what is shown, to this or to a former reader; zero: never
 	Age         time.Duration   // since LastContact, or since Open; 0 while live or log
 	Keys        int             // that have an effective value
 	LeftOut     int             // sensitive values that the snapshot on disk does not have, with Disk
@@ -72,8 +72,8 @@ func (r *Reader) Status() Status {
 		st.State, st.Err = Stale, ErrClosed
 	case !r.said.state.Fresh():
 		st.State, st.Err = Stale, r.said.trouble
-	case age > silence:
-		st.State, st.Err = Stale, fmt.Errorf("%w for %s", errSilent, age.Round(100*time.Millisecond))
+	case time.Since(r.said.heard) > silence:
+		st.State, st.Err = Stale, fmt.Errorf("%w for %s", errSilent, time.Since(r.said.heard).Round(100*time.Millisecond))
 	default:
 		return st
 	}

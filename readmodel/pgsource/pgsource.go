@@ -136,7 +136,7 @@ func (f *following) take(evs []events.Recorded, head eventlog.Head) error {
 	if n := len(evs); n > 0 {
 		f.tree.position = evs[n-1].Position
 	}
-	f.sink.Confirm(f.tree.position, head.Position)
+	f.sink.Confirm(f.tree.position, head.Position, time.Now())
 	return nil
 }
 

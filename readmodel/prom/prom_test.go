@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -26,7 +27,7 @@ func (memory) Close() error { return nil }
 
 func (memory) Follow(ctx context.Context, _ events.Namespace, _ view.Head, sink readmodel.Sink) error {
 	sink.Load(view.Head{Epoch: "e", Position: 7, Revision: 3}, map[events.Key]readmodel.Entry{"a": {Value: "1", Position: 7}})
-	sink.Confirm(7, 9)
+	sink.Confirm(7, 9, time.Now())
 	<-ctx.Done()
 	return ctx.Err()
 }

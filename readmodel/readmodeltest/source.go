@@ -124,7 +124,7 @@ func (s *source) bring(at events.Position, sink readmodel.Sink) events.Position 
 			sink.Apply(cs)
 			at = cs.Position
 		}
-		sink.Confirm(at, at)
+		sink.Confirm(at, at, time.Now())
 	} else {
 		sink.Doubt(errDisconnected)
 	}
