@@ -60,7 +60,7 @@ func (s *handSource) Follow(ctx context.Context, ns events.Namespace, _ view.Hea
 		entries[events.Key(keyName(i))] = view.Entry{Value: "0", Kind: events.Int, Revision: 2, Position: events.Position(s.keys), From: string(ns)}
 	}
 	sink.Load(view.Head{Epoch: handEpoch, Term: 1, Position: events.Position(s.keys), Revision: 2, Keys: s.keys}, entries)
-	sink.Confirm(events.Position(s.keys), events.Position(s.keys))
+	sink.Confirm(events.Position(s.keys), events.Position(s.keys), time.Now())
 	s.sink <- sink
 	<-ctx.Done()
 	return ctx.Err()
