@@ -12,7 +12,8 @@
 //
 // Whoever keeps a checkpoint finds out if anything before it was changed, deleted, inserted, swapped or cut off, by
 // anybody: also by the owner of the database, and by the holder of the key. Who keeps none finds out only that the log fits
-// the signature it comes with. What was appended since the newest checkpoint (less than a second's worth) is not sealed yet.
+// the signature it comes with, not that nothing else was ever signed: a sealer knows what it has signed since it started, and
+// what [Sealer.Keep] kept. What was appended since the newest checkpoint (less than a second's worth) is not sealed yet.
 // That what was posted is true, the tree does not prove.
 //
 // A restore from a backup loses events, and so breaks the promise; it is declared by an event of the log, [events.EpochBegan],

@@ -101,9 +101,17 @@ func (s *store) execute(statements ...string) {
 }
 
 // sealing runs a sealer and returns how to end it.
-func (s *store) sealing(key audit.Key) (*audit.Sealer, func()) {
+func (s *store) sealing(key audit.Key) (*audit.Sealer, func()) { return s.sealingWith(key, "") }
+
+// sealingWith is sealing with a file that keeps the checkpoint.
+func (s *store) sealingWith(key audit.Key, file string) (*audit.Sealer, func()) {
 	s.t.Helper()
 	sealer := audit.NewSealer(s.log, key, quiet)
+	if file != "" {
+		if err := sealer.Keep(file); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -23,8 +25,9 @@ const (
 // Sealer seals the log: within a second of its commit, each event is a leaf of the tree, and a signed checkpoint says so.
 // It reads what is committed, and nothing waits for it.
 //
-// It never signs what contradicts what it has signed before in its life: it stops sealing where the log has become shorter,
-// or its seal another, without an epoch that was declared; and where a position is missing. It says so, and tries again.
+// It never signs what contradicts what it has signed before in its life, or the checkpoint that is stored: it stops sealing
+// where the log has become shorter, or its seal another, without an epoch that was declared; where a position is missing; and
+// where another key has sealed what the events are not. It says so, and tries again. With [Sealer.Keep] its memory outlives it.
 type Sealer struct {
 	log    *eventlog.Log
 	key    Key
@@ -32,7 +35,10 @@ type Sealer struct {
 
 	// Only Run's goroutine touches these.
 	known  Checkpoint // sealed last, as far as this process knows
+	signed string     // the note of known
 	loaded bool       // known is what is stored, unless another process has sealed since
+	file   string     // that keeps a checkpoint; empty: none does
+	kept   string     // the note in it
 
 	mu     sync.Mutex
 	status SealerStatus
@@ -41,6 +47,49 @@ type Sealer struct {
 // NewSealer returns a sealer of a log, which the caller owns.
 func NewSealer(log *eventlog.Log, key Key, logger *slog.Logger) *Sealer {
 	return &Sealer{log: log, key: key, logger: logger}
+}
+
+// Keep makes the sealer keep its newest checkpoint in a file, and not seal a log that does not go on from the one that is
+// there, unless a new epoch was declared. Without it a sealer that starts knows only what is stored, which the owner of the
+// database can replace. It is called before Run. The file need not be there yet; the error is that it can not be read.
+// A file that can not be written is what [SealerStatus] says.
+func (s *Sealer) Keep(file string) error {
+	s.file = file
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.logger.Warn("no checkpoint is kept yet: what is stored is gone on from as it is", "file", file)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.known, err = OpenCheckpoint(string(text), ""); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	s.kept = string(text)
+	return nil
+}
+
+// keep writes the newest checkpoint to the file, whole or not at all.
+func (s *Sealer) keep() error {
+	if s.file == "" || s.signed == "" || s.signed == s.kept {
+		return nil
+	}
+	draft, err := os.Create(s.file + ".new")
+	if err != nil {
+		return err
+	}
+	_, err = draft.WriteString(s.signed)
+	if err == nil {
+		err = draft.Sync()
+	}
+	if err = errors.Join(err, draft.Close()); err == nil {
+		err = os.Rename(draft.Name(), s.file)
+	}
+	if err == nil {
+		s.kept = s.signed
+	}
+	return err
 }
 
 // SealerStatus says what the sealer does now.
@@ -122,26 +171,48 @@ func (s *Sealer) load(ctx context.Context, epoch string) error {
 		if newest, err = s.open(sealed); err != nil {
 			return err
 		}
+		if err := s.vouch(ctx, newest); err != nil {
+			return err
+		}
 	}
 	if err := s.follows(ctx, newest, epoch); err != nil {
 		return err
 	}
-	s.known, s.loaded = newest, true
+	s.known, s.signed, s.loaded = newest, sealed.Note, true
 	return nil
 }
 
-// open reads a checkpoint. One that another key has signed is gone on from, since keys are replaced.
+// open reads a checkpoint, whichever key has signed it.
 func (s *Sealer) open(sealed eventlog.Sealed) (Checkpoint, error) {
 	c, err := OpenCheckpoint(sealed.Note, s.key.Verifier())
 	if errors.Is(err, ErrSignature) {
-		if c, err = OpenCheckpoint(sealed.Note, ""); err == nil {
-			s.logger.Warn("the log was sealed with another key; it is sealed with this one from now on", "before", c.Key, "now", s.key.Verifier())
-		}
+		c, err = OpenCheckpoint(sealed.Note, "")
 	}
 	if err == nil && c.N != int64(sealed.Size) {
 		err = fmt.Errorf("the stored checkpoint is of %d events, and stored as one of %d", c.N, sealed.Size)
 	}
 	return c, err
+}
+
+// vouch says whether this key may sign on from a checkpoint. Keys are replaced, but anybody has one: from that of another
+// only if the events themselves, all of which are read, make its root.
+func (s *Sealer) vouch(ctx context.Context, c Checkpoint) error {
+	if c.Key == s.key.Verifier() || c.Tree == s.known.Tree {
+		return nil
+	}
+	var tree Tree
+	err := s.log.Rows(ctx, 0, events.Position(c.N), func(r eventlog.Row) error {
+		tree.Add(LeafHash(r))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if got := tree.Sum(); got != c.Tree {
+		return fmt.Errorf("another key, %s, has sealed %d events, which do not fit its checkpoint: their root is %s", c.Key, c.N, got.Hash)
+	}
+	s.logger.Warn("the log was sealed with another key; it is sealed with this one from now on", "before", c.Key, "now", s.key.Verifier())
+	return nil
 }
 
 // follows says whether a checkpoint goes on from what this process has sealed: in the same epoch it must.
@@ -179,6 +250,9 @@ func (s *Sealer) catchUp(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := s.keep(); err != nil {
+			return err
+		}
 		left := int64(head.Position) - s.known.N
 		switch {
 		case left < 0:
@@ -215,7 +289,7 @@ func (s *Sealer) seal(ctx context.Context, head eventlog.Head, until int64) erro
 	}
 	err = s.log.Seal(ctx, events.Position(s.known.N), eventlog.Sealed{Size: events.Position(until), Note: signed}, tiles)
 	if err == nil {
-		s.known = next
+		s.known, s.signed = next, signed
 		s.report(func(st *SealerStatus) { st.Size = events.Position(until) })
 	}
 	return err

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +150,106 @@ func TestSealerRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What another key has sealed is taken over only if the events themselves fit it.
+func TestSealerChecksWhatAnotherKeySealed(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"a changed row":  `UPDATE events SET actor = 'eve' WHERE position = 7`,
+		"a deleted row":  `DELETE FROM events WHERE position = 7`,
+		"the last row":   `DELETE FROM events WHERE position = 300`,
+		"a changed date": `UPDATE events SET at = at + interval '1 microsecond' WHERE position = 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			s.post(300)
+			old := s.seal()
+			s.execute(statement, event(301), head(301))
+			sealer, _ := s.sealing(newKey(t))
+			testenv.Eventually(t, "the sealer says what is wrong", func() bool {
+				err := sealer.Status().Err
+				return err != nil && strings.Contains(err.Error(), "which do not fit its checkpoint")
+			})
+			if c := s.checkpoint(); c != old {
+				t.Errorf("it has signed on: %+v", c)
+			}
+		})
+	}
+}
+
+// A sealer that keeps its checkpoint seals no forged history after a restart either, not until an epoch is declared.
+func TestSealerKeepsItsCheckpoint(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	file := filepath.Join(t.TempDir(), "checkpoint")
+	s.post(300)
+	_, stop := s.sealingWith(s.key, file)
+	s.sealed()
+	testenv.Eventually(t, "the checkpoint is kept", func() bool { return s.kept(file).N == 300 })
+	stop()
+	old := s.kept(file)
+	if old != s.checkpoint() {
+		t.Fatalf("kept %+v, want %+v", old, s.checkpoint())
+	}
+
+	other := newKey(t) // a key is replaced, and what was kept goes on
+	_, stop = s.sealingWith(other, file)
+	s.post(10)
+	s.sealed()
+	testenv.Eventually(t, "the checkpoint is kept", func() bool { return s.kept(file).N == 310 })
+	stop()
+
+	s.execute(`UPDATE events SET actor = 'eve' WHERE position = 7`, `DELETE FROM tiles`, `UPDATE checkpoint SET size = 0, note = ''`)
+	forged, stop := s.sealingWith(other, file)
+	testenv.Eventually(t, "the sealer says what is wrong", func() bool {
+		err := forged.Status().Err
+		return err != nil && strings.Contains(err.Error(), "310 events were sealed, and now 0")
+	})
+	stop()
+	if sealed, err := s.log.Sealed(t.Context()); err != nil || sealed.Size != 0 || s.kept(file).N != 310 {
+		t.Errorf("it has signed on: %+v, %v", sealed, err)
+	}
+	s.execute(`UPDATE head SET epoch = gen_random_uuid()`)
+	s.sealingWith(other, file)
+	if c := s.sealed(); c.Tree != s.treeOf(0) {
+		t.Errorf("after another epoch: got %+v", c)
+	}
+}
+
+// What can not be kept is said, and made good for as soon as it can be.
+func TestSealerCanNotKeep(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	dir := filepath.Join(t.TempDir(), "later")
+	file := filepath.Join(dir, "checkpoint")
+	s.post(10)
+	sealer, _ := s.sealingWith(s.key, file)
+	testenv.Eventually(t, "the sealer says what is wrong", func() bool { return errors.Is(sealer.Status().Err, fs.ErrNotExist) })
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the checkpoint is kept", func() bool { return s.kept(file).N == 10 && sealer.Status().Err == nil })
+	if err := os.WriteFile(file, []byte("all is well"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := audit.NewSealer(s.log, s.key, quiet).Keep(file); !errors.Is(err, audit.ErrNoCheckpoint) {
+		t.Errorf("what is no checkpoint: got %v", err)
+	}
+}
+
+// kept is the checkpoint in a file; the zero one while there is none.
+func (s *store) kept(file string) audit.Checkpoint {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return audit.Checkpoint{}
+	}
+	c, openErr := audit.OpenCheckpoint(string(text), "")
+	if err := errors.Join(err, openErr); err != nil {
+		s.t.Fatal(err)
+	}
+	return c
 }
 
 // event is an INSERT of one at a position.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,7 +65,9 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LISTEN": "127.0.0.1:0", "HOLDFAST_SEAL_KEY": key})
+	kept := filepath.Join(t.TempDir(), "checkpoint")
+	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LISTEN": "127.0.0.1:0", "HOLDFAST_SEAL_KEY": key,
+		"HOLDFAST_SEAL_CHECKPOINT": kept})
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, nil, env, &stderr) }()
 	testenv.Eventually(t, "the view is there", func() bool {
@@ -72,7 +76,8 @@ func TestRun(t *testing.T) {
 	})
 	testenv.Eventually(t, "the log is sealed", func() bool {
 		sealed, err := log.Sealed(t.Context())
-		return err == nil && sealed.Size == appended.Position
+		text, readErr := os.ReadFile(kept)
+		return err == nil && readErr == nil && sealed.Size == appended.Position && sealed.Note == string(text)
 	})
 	if err := run(ctx, []string{"--healthcheck", "--listen", address(&stderr)}, env, io.Discard); err != nil {
 		t.Errorf("health check: %v", err)

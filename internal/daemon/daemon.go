@@ -27,6 +27,7 @@ type Settings struct {
 	Database    string
 	Redis       string
 	SealKey     string
+	SealKept    string
 	LogFormat   string
 	LogLevel    slog.Level
 	StartWithin time.Duration
@@ -39,6 +40,7 @@ func (s *Settings) Define(fs *flag.FlagSet, listen string) {
 	fs.StringVar(&s.Database, "database", "", "`URL` of Postgres, as the application's role: postgres://holdfast_app@host/holdfast")
 	fs.StringVar(&s.Redis, "redis", "", "`URL` of Redis: redis://host:6379, with addr= for a cluster, with master_name= for sentinels")
 	fs.StringVar(&s.SealKey, "seal-key", "", "`file` of the key that the projector seals the log with (holdfast audit keygen); the environment may have the key itself")
+	fs.StringVar(&s.SealKept, "seal-checkpoint", "", "`file` that keeps the newest checkpoint, on storage of the projector's own: a log that does not go on from it is not sealed")
 	fs.StringVar(&s.LogFormat, "log", "text", "log as `text or json`")
 	fs.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn, error")
 	fs.DurationVar(&s.StartWithin, "start-within", 30*time.Second, "how long to wait for Postgres at start")
@@ -127,7 +129,13 @@ func (s *Settings) Sealer(log *eventlog.Log, logger *slog.Logger) (*audit.Sealer
 	if err != nil {
 		return nil, fmt.Errorf("--seal-key: %w", err)
 	}
-	return audit.NewSealer(log, key, logger), nil
+	sealer := audit.NewSealer(log, key, logger)
+	if s.SealKept != "" {
+		if err := sealer.Keep(s.SealKept); err != nil {
+			return nil, fmt.Errorf("--seal-checkpoint: %w", err)
+		}
+	}
+	return sealer, nil
 }
 
 // CheckReady asks the program that listens on --listen whether it is ready.
