@@ -137,6 +137,7 @@ type Change struct {
 	Key      events.Key      `json:"key,omitempty" doc:"Absent in events about the namespace itself"`
 	Old      *Held           `json:"old,omitempty" doc:"Absent: nothing"`
 	New      *Held           `json:"new,omitempty" doc:"Absent: nothing"`
+	Omitted  bool            `json:"omitted,omitzero" doc:"Old and new are left out, since the change set has more than 8 MiB of them"`
 	Data     json.RawMessage `json:"data,omitempty" doc:"Of an event about the namespace itself: the rest of it"`
 }
 
@@ -247,7 +248,8 @@ type changeSets struct {
 	page  History
 	open  *ChangeSet // the last one, which may get more changes
 	last  events.Position
-	bytes int
+	bytes int // of the page
+	began int // bytes when open began
 }
 
 // add adds a change. Full says that it is of the next page.
@@ -262,13 +264,20 @@ func (r *changeSets) add(m *masker, c eventlog.Change) (full bool, err error) {
 			Namespace: c.Namespace, Revision: c.Revision, Position: c.Position, Time: c.Time, Actor: c.Actor, Reason: c.Reason,
 			RestoredFrom: c.Restored, Changes: []Change{},
 		}
+		r.began = r.bytes
 	}
 	r.last = c.Position
 	r.open.Position = max(r.open.Position, c.Position)
 	change, size, err := m.change(c)
-	if r.bytes += size; change != nil {
-		r.open.Changes = append(r.open.Changes, *change)
+	if change == nil {
+		return false, err
 	}
+	if full := r.bytes-r.began > pageBytes; full && size > 0 && change.Key != "" {
+		change.Old, change.New, change.Omitted = nil, nil, true
+	} else {
+		r.bytes += size
+	}
+	r.open.Changes = append(r.open.Changes, *change)
 	return false, err
 }
 

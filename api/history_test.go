@@ -142,6 +142,53 @@ func TestHistoryInPages(t *testing.T) {
 	}
 }
 
+// One change set can replace more than fits into memory for every caller: what is over the bound is left out, and says so.
+func TestHistoryOfLargeValues(t *testing.T) {
+	c := serve(t, nil)
+	c.post("a", `{"do":"create","open":true}`)
+	const keys, size = 40, 256_000
+	value := strings.Repeat("x", size-2)
+	var unset []string
+	for i := range keys {
+		c.post("a", fmt.Sprintf(`{"do":"set","key":"k%02d","value":"%s"}`, i, value))
+		unset = append(unset, fmt.Sprintf(`{"do":"unset","key":"k%02d"}`, i))
+	}
+	c.post("a", strings.Join(unset, ","))
+	c.post("a", `{"do":"set","key":"after","value":1}`)
+	for order, whole := range map[string]int{"newest": 1, "oldest": keys + 1} {
+		var all []api.ChangeSet
+		a := c.do("GET", "/v1/namespaces/a/history?order="+order, "", "Accept", "application/x-ndjson")
+		for line := range bytes.Lines(a.body) {
+			all = append(all, decoded[api.ChangeSet](t, answer{status: 200, body: line}))
+		}
+		if len(all) != keys+3 {
+			t.Fatalf("%s: got %d change sets", order, len(all))
+		}
+		omitted, shown := 0, 0
+		for i, ch := range all[whole].Changes {
+			if ch.Key != events.Key(fmt.Sprintf("k%02d", i)) || ch.Omitted != (ch.Old == nil) || ch.New != nil {
+				t.Fatalf("%s: change %d is %s, omitted %t", order, i, ch.Key, ch.Omitted)
+			}
+			if ch.Omitted {
+				omitted++
+			} else {
+				shown += len(ch.Old.Value)
+			}
+		}
+		if omitted == 0 || shown < 8<<20 || shown > 8<<20+size {
+			t.Errorf("%s: %d are left out, and %d bytes shown", order, omitted, shown)
+		}
+		all = append(all[:whole], all[whole+1:]...)
+		for _, cs := range all {
+			for _, ch := range cs.Changes {
+				if ch.Omitted || ch.Key != "" && ch.New == nil {
+					t.Errorf("%s: %s at %d is left out", order, ch.Key, ch.Position)
+				}
+			}
+		}
+	}
+}
+
 // Events have the same filters, and go on in their order.
 func TestEventsFiltered(t *testing.T) {
 	c := serve(t, nil)

@@ -183,6 +183,9 @@ func (c *cli) changeText(ch api.Change) string {
 	if ch.Key == "" {
 		return aboutNamespace(ch)
 	}
+	if ch.Omitted {
+		return string(ch.Key) + "  (too large a change set to show)"
+	}
 	return string(ch.Key) + "  " + c.heldText(ch.Old) + " → " + c.heldText(ch.New)
 }
 
