@@ -74,6 +74,11 @@ type checking struct {
 	store store
 	epoch string
 	trees map[events.Namespace]config.Tree // by root, as of Position
+	later struct {                         // the tree that was loaded last
+		root events.Namespace
+		at   events.Position
+		tree config.Tree
+	}
 }
 
 func (c *checking) differs(ns events.Namespace, key events.Key, format string, args ...any) {
@@ -176,7 +181,20 @@ func (c *checking) tree(ctx context.Context, ns events.Namespace, head view.Head
 		c.differs(ns, "", "the view is at position %d, beyond the end of the log at %d", head.Position, now.Position)
 		return c.trees[ns.Root()], nil
 	}
-	return c.log.Load(ctx, ns, head.Position)
+	return c.load(ctx, ns.Root(), head.Position)
+}
+
+// load loads a tree, unless it is the one that was loaded last: the views of a tree, which are compared one after the other,
+// are mostly at one position.
+func (c *checking) load(ctx context.Context, root events.Namespace, at events.Position) (config.Tree, error) {
+	if l := &c.later; l.root != root || l.at != at {
+		tree, err := c.log.Load(ctx, root, at)
+		if err != nil {
+			return config.Tree{}, err
+		}
+		l.root, l.at, l.tree = root, at, tree
+	}
+	return c.later.tree, nil
 }
 
 // entries compares what a view has with what the tree gives it.

@@ -165,6 +165,44 @@ func TestCheckDuringChanges(t *testing.T) {
 	}
 }
 
+// Views of a tree that are later than the heartbeat, all at one position, cost one load of it.
+func TestCheckLoadsATreeOnce(t *testing.T) {
+	t.Parallel()
+	log, conn := openBoth(t)
+	plant(t, log)
+	head := headOf(t, log)
+	c := checking{log: log, epoch: head.Epoch, Checked: Checked{Position: 1}}
+	x := func(ns events.Namespace, at events.Position) events.Value {
+		t.Helper()
+		tree, err := c.tree(t.Context(), ns, view.Head{Epoch: head.Epoch, Position: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, e := range tree.Entries(ns) {
+			if key == "x" {
+				return e.Value
+			}
+		}
+		return ""
+	}
+	if got := x("a.b", head.Position); got != "2" {
+		t.Fatalf("got %s", got)
+	}
+	execute(t, conn, `ALTER TABLE events DISABLE TRIGGER events_are_facts`) // a load that follows is told apart
+	execute(t, conn, `UPDATE events SET data = '{"value":5}' WHERE type = 'value.set.v1' AND key = 'x'`)
+	for _, step := range []struct {
+		ns   events.Namespace
+		at   events.Position
+		want events.Value
+	}{
+		{"a.b.c", head.Position, "2"}, {"a", head.Position, "1"}, {"z", head.Position, "5"}, {"a", head.Position - 1, "5"}, {"a.b", head.Position, "5"},
+	} {
+		if got := x(step.ns, step.at); got != step.want {
+			t.Errorf("%s at %d: got %s, want %s", step.ns, step.at, got, step.want)
+		}
+	}
+}
+
 func TestCheckOfUnknownEvent(t *testing.T) {
 	t.Parallel()
 	log, conn := openBoth(t)
