@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -192,7 +193,7 @@ func (s *server) answerHistory(ctx context.Context, in InHistory, query eventlog
 		}
 		passed(&query, at)
 	}
-	stream := in.Accept == ndjson
+	stream := accepts(in.Accept, ndjson)
 	if stream {
 		in.Limit = streamAtOnce
 	}
@@ -329,6 +330,17 @@ func (h *Held) size() int {
 }
 
 const ndjson = "application/x-ndjson"
+
+// accepts says whether an Accept header names a media type. A wildcard does not: JSON is what there is by default.
+func accepts(header, mediaType string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, parameters, err := mime.ParseMediaType(part)
+		if q, qErr := strconv.ParseFloat(parameters["q"], 64); err == nil && name == mediaType && (qErr != nil || q > 0) {
+			return true
+		}
+	}
+	return false
+}
 
 // streamHistory writes page and all that comes after it, a change set a line. It holds no more than a page in memory. Where
 // it can not go on it cuts the connection, so that a part is not taken for the whole.

@@ -94,6 +94,23 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A stream is asked for by its media type, however the header writes it; by nothing else.
+func TestHistoryAccept(t *testing.T) {
+	c := serve(t, nil)
+	shop(c)
+	for accept, want := range map[string]string{
+		"application/x-ndjson": "application/x-ndjson", "application/x-ndjson, */*": "application/x-ndjson",
+		"application/json;q=0.5, Application/X-NDJSON;charset=utf-8": "application/x-ndjson", "*/*,application/x-ndjson;q=0.1": "application/x-ndjson",
+		"": "application/json", "*/*": "application/json", "application/x-ndjson;q=0": "application/json", "application/*": "application/json",
+		"application/x-ndjson-not, ;, text/html": "application/json",
+	} {
+		a := c.do("GET", "/v1/history", "", "Accept", accept)
+		if got := a.header.Get("Content-Type"); a.status != http.StatusOK || got != want {
+			t.Errorf("Accept: %s: got %d, %s, want %s", accept, a.status, got, want)
+		}
+	}
+}
+
 // Pages of any size, in either order, and the stream have the same change sets, each whole and once.
 func TestHistoryInPages(t *testing.T) {
 	c := serve(t, nil)
