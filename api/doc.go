@@ -56,8 +56,9 @@
 //
 // A point in a namespace's history is a revision (41), a position (@345), a time or date of RFC 3339, or a tag. As of a
 // revision, or of the tag that names it, is as of its end; as of a time, of the last event at or before it; ancestors are
-// taken as they were. A read as of a point comes from the log and costs by the keys, not by the length of the history. A
-// point that the namespace does not have is the problem unknown-point. A time that was a moment ago may still get events.
+// taken as they were. A read as of a point comes from the log and costs by the keys, and by how often a namespace of the tree
+// was tagged, untagged or restored, not by the length of the keys' history. A point that the namespace does not have is the
+// problem unknown-point. A time that was a moment ago may still get events.
 //
 // History answers change sets, the newest first unless order=oldest, and only those of their changes that were asked for,
 // with the own value or definition before and after each. Of a change set that has more than 8 MiB of them, what comes after
