@@ -47,6 +47,7 @@ func anyCommand(t *rapid.T) commands.Command {
 			Kind:    rapid.SampledFrom([]events.Kind{events.Int, events.Duration, events.String, events.JSON}).Draw(t, "kind"),
 			Default: rapid.SampledFrom([]events.Value{"", "1", `"1m30s"`}).Draw(t, "default"),
 		}
+		d.Sensitive = rapid.IntRange(0, 3).Draw(t, "sensitive") == 0
 		if d.Kind == events.Int {
 			d.Max = rapid.SampledFrom([]events.Value{"", "1", "10"}).Draw(t, "max")
 		}

@@ -17,8 +17,9 @@ type Left struct {
 
 // Restore returns the change set by which ns, as it is now, holds the values and definitions that were in force in
 // namespace from of the tree then: as they were at an earlier point, or, with another namespace, as they are there. What
-// was ns' own is made so again; what was inherited and is not any more gets an own override, and nothing else does. Actor,
-// reason and expectations are the caller's to fill in. There are no commands if all is as it was.
+// was ns' own is made so again; what was inherited and is not any more gets an own override, and nothing else does. What is
+// sensitive, then or now, stays so under the definition that is restored. Actor, reason and expectations are the
+// caller's to fill in. There are no commands if all is as it was.
 //
 // It is about the given keys, or about all. What a change set of ns can not undo is left as it is and listed, sorted by
 // key: what a namespace above defines or sets now, and values that a definition above forbids. Whether the commands are
@@ -118,10 +119,21 @@ func (r *restoration) definition(key events.Key) (own *events.Definition, inForc
 		return nil, above
 	case !defined:
 		return nil, nil
-	case inherited && by != r.from && above.Definition.Equal(wanted.Definition):
+	}
+	hidden := r.sensitive(key)
+	if inherited && by != r.from && above.Definition.Equal(wanted.Definition) && (!hidden || r.now.Sensitive(r.parent, key)) {
 		return nil, above
 	}
-	return &wanted.Definition, wanted
+	made := wanted.Definition
+	made.Sensitive = made.Sensitive || hidden
+	return &made, &config.Definition{Definition: made, From: wanted.From, Revision: wanted.Revision, Position: wanted.Position}
+}
+
+// sensitive says whether a definition that is made for key has to call it so: the present own one does, or one of then's, and
+// none above does now. A restore never brings to light what is or was hidden: for that someone has to define it anew.
+func (r *restoration) sensitive(key events.Key) bool {
+	own, _ := r.space.Key(key)
+	return own.Definition != nil && own.Definition.Sensitive || r.then.Sensitive(r.from, key) && !r.now.Sensitive(r.parent, key)
 }
 
 // value returns the own value that key, which has the value own now, is to have; empty: none.

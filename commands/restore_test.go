@@ -60,6 +60,24 @@ func TestRestore(t *testing.T) {
 			left: "k is not defined, and the namespace is not open"},
 		{name: "promote", then: pay + `pay.test: [{"do":"create"},{"do":"set","key":"conns","value":9}]`, ns: "pay.prod", from: "pay.test",
 			now: `pay.prod: [{"do":"set","key":"wait","value":"1s"}]`, want: `[{"do":"unset","key":"wait"},{"do":"set","key":"conns","value":9}]`},
+		{name: "marked sensitive since", then: pay + `pay.prod: [{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"a"}]`, ns: "pay.prod",
+			now:  `pay.prod: [{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}},{"do":"set","key":"t","value":"b"}]`,
+			want: `[{"do":"set","key":"t","value":"a"}]`},
+		{name: "marked sensitive since, below what was inherited", then: pay, ns: "pay.prod", keys: []events.Key{"host"},
+			now:  `pay.prod: [{"do":"define","key":"host","definition":{"kind":"json","sensitive":true}},{"do":"set","key":"host","value":"b"}]`,
+			want: `[{"do":"define","key":"host","definition":{"kind":"string","sensitive":true}},{"do":"unset","key":"host"}]`},
+		{name: "sensitive above, there", then: pay + `pay: [{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}}]
+			pay.test: [{"do":"create"},{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"a"}]`,
+			ns: "free", from: "pay.test", keys: []events.Key{"t"}, now: ``,
+			want: `[{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}},{"do":"set","key":"t","value":"a"}]`},
+		{name: "sensitive above, then and now", then: pay + `pay: [{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}}]
+			pay.prod: [{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"a"}]`,
+			ns: "pay.prod", now: `pay.prod: [{"do":"set","key":"t","value":"b"}]`, want: `[{"do":"set","key":"t","value":"a"}]`},
+		{name: "unmarked above since", then: pay + `pay: [{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}}]
+			pay.prod: [{"do":"set","key":"t","value":"a"}]`, ns: "pay.prod",
+			now: `pay: [{"do":"define","key":"t","definition":{"kind":"string"}}]
+			pay.prod: [{"do":"set","key":"t","value":"b"}]`,
+			want: `[{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}},{"do":"set","key":"t","value":"a"}]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.from == "" {
@@ -181,10 +199,15 @@ func TestRestoreBringsBack(t *testing.T) {
 			isLeft[l.Key] = true
 		}
 		for _, d := range config.Diff(then, from, after, ns, false) {
-			if !isLeft[d.Key] {
+			if !isLeft[d.Key] && !differsInSensitive(d) {
 				t.Fatalf("%s differs and is not left: %+v", d.Key, d)
 			}
 			delete(isLeft, d.Key)
+		}
+		for key := range then.Definitions(from) {
+			if (then.Sensitive(from, key) || now.Sensitive(ns, key)) && !after.Sensitive(ns, key) {
+				t.Fatalf("%s is not sensitive any more", key)
+			}
 		}
 		if len(isLeft) > 0 {
 			t.Fatalf("left without need: %v of %v", isLeft, left)
@@ -203,6 +226,17 @@ func TestRestoreBringsBack(t *testing.T) {
 	if restored < 30 {
 		t.Errorf("%d were restored and %d refused: the property sees too little", restored, refused)
 	}
+}
+
+// differsInSensitive: the values are equal, and the definitions but for what is sensitive now and was not.
+func differsInSensitive(d config.Difference) bool {
+	was, is := d.From.Definition, d.To.Definition
+	if d.Values() || was == nil || is == nil {
+		return false
+	}
+	marked := was.Definition
+	marked.Sensitive = true
+	return marked.Equal(is.Definition)
 }
 
 // checkOwn: what was ns' own is so again, and what is own beside that differs from what would be inherited.

@@ -102,6 +102,13 @@ func (t Tree) Definition(ns events.Namespace, key events.Key) (*Definition, even
 	return found.definition, found.definition.From, true
 }
 
+// Sensitive says whether a definition of key that ns has or inherits calls it sensitive: the one in force, or one above that
+// it stands before.
+func (t Tree) Sensitive(ns events.Namespace, key events.Key) bool {
+	c := t.chain(ns)
+	return c.find(key).sensitive
+}
+
 // Definitions yields all definitions in force in ns, sorted by key.
 func (t Tree) Definitions(ns events.Namespace) iter.Seq2[events.Key, *Definition] {
 	return func(yield func(events.Key, *Definition) bool) {
