@@ -375,9 +375,15 @@ func TestSensitiveIsMasked(t *testing.T) {
 	if one.Value != "null" || !one.Masked || !one.Sensitive || one.Kind != events.String || one.From != "shop.eu" {
 		t.Errorf("got %+v", one)
 	}
-	c.post("shop.eu.west", `{"do":"create","open":true},{"do":"define","key":"token","definition":{"kind":"string"}}`)
+	c.post("shop.eu.west", `{"do":"create","open":true},{"do":"define","key":"token","definition":{"kind":"string","default":"`+secret+`5"}}`)
 	if one := get[api.Value](c, "/v1/namespaces/shop.eu.west/values/token"); !one.Masked {
 		t.Errorf("a definition below brings it to light: %+v", one)
+	}
+	if d := get[api.KeyDefinition](c, "/v1/namespaces/shop.eu.west/definitions/token"); !d.Masked {
+		t.Errorf("a definition below shows its default: %+v", d)
+	}
+	if d := get[api.Definitions](c, "/v1/namespaces/shop.eu.west/definitions").Definitions["token"]; !d.Masked {
+		t.Errorf("the list of definitions shows a default: %+v", d)
 	}
 	c.do("GET", "/v1/namespaces/shop.eu/values/token?reveal=true", "").problem(t, api.ProblemMayNotReveal)
 	if a := c.do("GET", "/v1/namespaces/shop.eu/values/token?reveal=false", ""); a.status != http.StatusOK {

@@ -100,18 +100,19 @@ func (m *masker) entries(ns events.Namespace, all map[events.Key]view.Entry) map
 	return shown
 }
 
-// defaultOf hides a definition's default, if it has one.
-func (m *masker) defaultOf(ns events.Namespace, key events.Key, d events.Definition) (events.Definition, bool) {
-	if d.Default != "" && m.hides(ns, key, d.Sensitive) {
+// defaultOf hides a definition's default, if it has one; sensitive is what is known beside d.
+func (m *masker) defaultOf(ns events.Namespace, key events.Key, d events.Definition, sensitive bool) (events.Definition, bool) {
+	if d.Default != "" && m.hides(ns, key, d.Sensitive || sensitive) {
 		d.Default = maskedValue
 		return d, true
 	}
 	return d, false
 }
 
-func (m *masker) definition(ns events.Namespace, key events.Key, d *config.Definition) Definition {
+// definition tells of the one in force for key in ns, whose default is hidden if one above calls the key sensitive, too.
+func (m *masker) definition(t config.Tree, ns events.Namespace, key events.Key, d *config.Definition) Definition {
 	out := Definition{From: d.From, Revision: d.Revision, Position: d.Position}
-	out.Definition, out.Masked = m.defaultOf(ns, key, d.Definition)
+	out.Definition, out.Masked = m.defaultOf(ns, key, d.Definition, t.Sensitive(ns, key))
 	return out
 }
 
@@ -124,7 +125,7 @@ func (m *masker) event(ns events.Namespace, ev events.Event) (stored events.Stor
 			ev = is
 		}
 	case events.KeyDefined:
-		is.Definition, masked = m.defaultOf(ns, is.Key, is.Definition)
+		is.Definition, masked = m.defaultOf(ns, is.Key, is.Definition, false)
 		ev = is
 	}
 	stored, err = events.Encode(ev)
@@ -144,7 +145,7 @@ func (m *masker) own(ns events.Namespace, key events.Key, v events.Value, d *eve
 		}
 	}
 	if d != nil {
-		shown, masked := m.defaultOf(ns, key, *d)
+		shown, masked := m.defaultOf(ns, key, *d, false)
 		h.Definition, h.Masked = &shown, h.Masked || masked
 	}
 	return h

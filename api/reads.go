@@ -133,7 +133,7 @@ func (s *server) definitions(ctx context.Context, in *definitionsInput) (*defini
 		out.Position = max(out.Position, in.MinPosition)
 	}
 	for key, d := range at.tree.Definitions(ns) {
-		out.Definitions[key] = m.definition(ns, key, d)
+		out.Definitions[key] = m.definition(at.tree, ns, key, d)
 	}
 	return &definitionsOutput{Body: out}, nil
 }
@@ -155,7 +155,7 @@ func (s *server) definition(ctx context.Context, in *definitionInput) (*definiti
 	if err != nil {
 		return nil, err
 	}
-	return &definitionOutput{Body: KeyDefinition{Namespace: ns, Key: key, Definition: m.definition(ns, key, d)}}, nil
+	return &definitionOutput{Body: KeyDefinition{Namespace: ns, Key: key, Definition: m.definition(at.tree, ns, key, d)}}, nil
 }
 
 func (s *server) tags(ctx context.Context, in *namespaceInput) (*tagsOutput, error) {

@@ -265,7 +265,7 @@ func (d *decision) set(c Set, own config.Key) {
 	definition, _, defined := d.now.Definition(d.cs.Namespace, c.Key)
 	if defined {
 		var err error
-		if value, err = definition.CheckWithin(c.Value, &d.effort); err != nil {
+		if value, err = definition.CheckWithin(c.Value, d.now.Sensitive(d.cs.Namespace, c.Key), &d.effort); err != nil {
 			d.refuse("value", ErrInvalidValue, err.Error())
 			return
 		}

@@ -434,3 +434,16 @@ func TestTagsAreBounded(t *testing.T) {
 		t.Errorf("one for another: got %v", err)
 	}
 }
+
+// What is sensitive above stays so below: a refusal names no place inside the value.
+func TestRefusalNamesNoPlaceInWhatIsSensitiveAbove(t *testing.T) {
+	schema := `"kind":"json","schema":{"type":"object","additionalProperties":{"type":"integer"}}`
+	tree := given(t, `a: [{"do":"create"},{"do":"define","key":"k","definition":{`+schema+`,"sensitive":true}}]
+		a.b: [{"do":"create"},{"do":"define","key":"k","definition":{`+schema+`}}]`)
+	_, err := commands.Decide(tree, commands.ChangeSet{Namespace: "a.b", Actor: "ann", Commands: []commands.Command{
+		commands.Set{Key: "k", Value: `{"s3cret":"x"}`},
+	}})
+	if !errors.Is(err, commands.ErrInvalidValue) || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -70,7 +70,7 @@ func (j *judgement) value(ns events.Namespace, key events.Key, definition *confi
 	if !ok || entry.From == config.FromDefault {
 		return
 	}
-	_, err := definition.CheckWithin(entry.Value, &j.effort)
+	_, err := definition.CheckWithin(entry.Value, entry.Sensitive, &j.effort)
 	if err == nil {
 		return
 	}

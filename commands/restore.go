@@ -152,7 +152,8 @@ func (r *restoration) value(key events.Key, inForce *config.Definition, own even
 	case inForce == nil:
 		return wanted.Value
 	}
-	value, err := inForce.Check(wanted.Value)
+	effort := config.MaxEffort
+	value, err := inForce.CheckWithin(wanted.Value, wanted.Sensitive || r.now.Sensitive(r.ns, key), &effort)
 	if err != nil {
 		r.leave(key, fmt.Sprintf("%s, as %s defines it", err, inForce.From))
 		return own

@@ -20,7 +20,6 @@ type checks struct {
 	patternErr error
 	schema     *schema
 	schemaErr  error
-	sensitive  bool
 }
 
 type bound struct {
@@ -41,7 +40,7 @@ func (l *lazyChecks) of(d events.Definition) *checks {
 }
 
 func compile(d events.Definition) *checks {
-	c := &checks{kind: d.Kind, sensitive: d.Sensitive, min: newBound(d, d.Min), max: newBound(d, d.Max)}
+	c := &checks{kind: d.Kind, min: newBound(d, d.Min), max: newBound(d, d.Max)}
 	for _, v := range d.Enum {
 		if canonical, err := Canonical(d.Kind, v); err == nil {
 			v = canonical
@@ -72,8 +71,8 @@ func withUnit(d events.Definition, number string) string {
 	return number + " " + d.Unit
 }
 
-// check returns v in canonical form, or which rule it breaks.
-func (c *checks) check(v events.Value, left *Effort) (events.Value, error) {
+// check returns v in canonical form, or which rule it breaks, and where in v unless that is sensitive.
+func (c *checks) check(v events.Value, sensitive bool, left *Effort) (events.Value, error) {
 	canonical, m, err := measure(c.kind, v)
 	switch {
 	case err != nil:
@@ -94,7 +93,7 @@ func (c *checks) check(v events.Value, left *Effort) (events.Value, error) {
 		}
 	}
 	if c.schema != nil {
-		if err := c.schema.check(canonical, c.sensitive, left); err != nil {
+		if err := c.schema.check(canonical, sensitive, left); err != nil {
 			return "", err
 		}
 	}

@@ -27,12 +27,13 @@ type Definition struct {
 // choices or the place in the schema, and never the value.
 func (d *Definition) Check(v events.Value) (events.Value, error) {
 	left := MaxEffort
-	return d.CheckWithin(v, &left)
+	return d.CheckWithin(v, false, &left)
 }
 
-// CheckWithin is Check, for no more than is left, which gets less by what the check took.
-func (d *Definition) CheckWithin(v events.Value, left *Effort) (events.Value, error) {
-	return d.checks.of(d.Definition).check(v, left)
+// CheckWithin is Check, for no more than is left, which gets less by what the check took. Of a value that is sensitive, by d or
+// by what the caller knows ([Tree.Sensitive]), the error names no place inside it.
+func (d *Definition) CheckWithin(v events.Value, sensitive bool, left *Effort) (events.Value, error) {
+	return d.checks.of(d.Definition).check(v, sensitive || d.Sensitive, left)
 }
 
 // Flaw is one reason why a definition makes no sense.
@@ -144,7 +145,7 @@ func (c *definitionCheck) values(rules *checks) {
 	rules.enum = nil // the choices themselves need only keep the other rules
 	d.Enum = nil
 	for i, v := range choices {
-		allowed, err := rules.check(v, c.left)
+		allowed, err := rules.check(v, d.Sensitive, c.left)
 		switch {
 		case err != nil:
 			c.flaw(fmt.Sprintf("enum.%d", i), err.Error())
@@ -156,7 +157,7 @@ func (c *definitionCheck) values(rules *checks) {
 	if d.Default == "" || len(c.flaws) > 0 {
 		return
 	}
-	allowed, err := rules.check(d.Default, c.left)
+	allowed, err := rules.check(d.Default, d.Sensitive, c.left)
 	if err != nil {
 		c.flaw("default", err.Error())
 		return
