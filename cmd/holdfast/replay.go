@@ -54,7 +54,8 @@ all keys.`,
 // replayIdle is how long a projector may take to begin before we say that there may be none.
 const replayIdle = 5 * time.Second
 
-// replay asks for a replay, and shows how far it is until it is done.
+// replay asks for a replay, and shows how far it is until it is done. Should another be asked for meanwhile, that one
+// rebuilds the same and more: it is followed to its end.
 func (c *cli) replay(ctx context.Context, cl *client) (r view.Replay, err error) {
 	ask := request{method: http.MethodPost, path: cl.path("v1", "replay"), header: http.Header{api.HeaderActor: {c.who()}}}
 	if err := cl.do(ctx, ask, &r); err != nil {
@@ -66,7 +67,7 @@ func (c *cli) replay(ctx context.Context, cl *client) (r view.Replay, err error)
 	idle := time.AfterFunc(replayIdle, func() { c.note("no projector has begun yet; is one running? holdfast ready tells") })
 	defer idle.Stop()
 	var bar *progressbar.ProgressBar
-	for id := r.ID; r.UnderWay() && r.ID == id; {
+	for r.UnderWay() {
 		if !pause(ctx, 100*time.Millisecond) {
 			return r, ctx.Err()
 		}

@@ -127,6 +127,9 @@ func (r *restoring) run(ctx context.Context, from events.Namespace) error {
 	if err != nil {
 		return err
 	}
+	if r.yes {
+		r.noteLeft(plan) // which was not shown
+	}
 	return r.print(written, func(w io.Writer) {
 		fmt.Fprintf(w, "%s  revision %d  position %d\n", r.done(plan), written.Revision, written.Position)
 	})
@@ -134,10 +137,18 @@ func (r *restoring) run(ctx context.Context, from events.Namespace) error {
 
 // done says what is in force when a plan is carried out.
 func (r *restoring) done(plan api.RestorePlan) string {
-	if plan.From.Namespace != r.ns {
-		return fmt.Sprintf("%s: has the values of %s, revision %d", r.ns, plan.From.Namespace, plan.From.Revision)
+	left := map[events.Key]bool{}
+	for _, l := range plan.Left {
+		left[l.Key] = true
 	}
-	return fmt.Sprintf("%s: has the values of revision %d", r.ns, plan.From.Revision)
+	but := ""
+	if len(left) > 0 {
+		but = ", but for " + count(len(left), "key")
+	}
+	if plan.From.Namespace != r.ns {
+		return fmt.Sprintf("%s: has the values of %s, revision %d%s", r.ns, plan.From.Namespace, plan.From.Revision, but)
+	}
+	return fmt.Sprintf("%s: has the values of revision %d%s", r.ns, plan.From.Revision, but)
 }
 
 // ask shows the plan and returns nil if it is to be carried out.
