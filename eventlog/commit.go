@@ -82,6 +82,7 @@ func (a *appender) send() {
 	a.next = nil
 	if b.refusesRetries() {
 		if b = a.decideRetries(b); b == nil {
+			a.release()
 			return
 		}
 	}
@@ -107,9 +108,14 @@ func (a *appender) finish(o outcome) {
 			a.broken(b.postings(), b, o.err, judge(o.err, o.moved))
 		}
 	}
+	a.release()
+	a.trees.shrink(a.next)
+}
+
+// release puts back what waited for the outcome of a batch.
+func (a *appender) release() {
 	a.requeue(a.held)
 	a.held = nil
-	a.trees.shrink(a.next)
 }
 
 // void puts back what was decided on top of a batch that is not stored as it was sent.

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -22,6 +24,43 @@ func keyed(ns events.Namespace, key, body string) eventlog.Request {
 	req := request(ns)
 	req.Receipt = &eventlog.Receipt{Principal: "ann", Key: key, Hash: sha256.Sum256([]byte(body))}
 	return req
+}
+
+// A retry that came while the first waited for its receipt is answered, too, when the receipts can not be read.
+func TestRetriesWithoutReceipts(t *testing.T) {
+	owner, app := testenv.Database(t)
+	log := open(t, eventlog.Config{URL: app})
+	mustAppend(t, log, "a", created)
+	execute(t, owner, "REVOKE SELECT ON receipts FROM holdfast_app")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	refused := func(config.Tree) ([]events.Event, error) { return nil, errors.New("refused") }
+	errs := make([]error, 3)
+	entered, release := make(chan struct{}), make(chan struct{})
+	var posts sync.WaitGroup
+	post := func(i int, key string, decide eventlog.Decide) {
+		posts.Go(func() { _, errs[i] = log.Append(ctx, keyed("a", key, "x"), decide) })
+		testenv.Eventually(t, "it waits", func() bool { return log.Waiting() == int64(i)+1 })
+	}
+	first := true
+	post(0, "other", func(t config.Tree) ([]events.Event, error) { // so that the two that follow are taken together
+		if first {
+			first = false
+			close(entered)
+			<-release
+		}
+		return refused(t)
+	})
+	<-entered
+	post(1, "key", refused)
+	post(2, "key", refused)
+	close(release)
+	posts.Wait()
+	for _, err := range errs {
+		if err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the database's refusal", err)
+		}
+	}
 }
 
 func TestReceipts(t *testing.T) {
