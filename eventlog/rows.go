@@ -66,20 +66,25 @@ func (l *Log) Rows(ctx context.Context, after, until events.Position, fn func(Ro
 
 // pages reads the rows and hands them over, until there are no more.
 func (l *Log) pages(ctx context.Context, after, until events.Position, pages chan<- []Row) error {
+	limit := maxPage
 	for more := true; more && after < until; {
 		var page []Row
 		err := l.read(ctx, func(ctx context.Context) error {
-			rows, err := l.pool.Query(ctx, selectAfter, after, until, maxPage)
+			rows, err := l.pool.Query(ctx, selectAfter, after, until, limit)
 			if err != nil {
 				return err
 			}
-			page, more, err = collectRows(rows, maxPage)
+			page, more, err = collectRows(rows, limit)
 			return err
 		})
 		if err != nil || len(page) == 0 {
 			return err
 		}
 		after = page[len(page)-1].Position
+		// What is beyond a full page is sent for nothing: where rows are large, fewer are asked for.
+		if limit = min(2*limit, maxPage); len(page) < limit/2 {
+			limit = max(1, len(page))
+		}
 		select {
 		case pages <- page:
 		case <-ctx.Done():
