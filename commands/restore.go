@@ -113,7 +113,12 @@ func (r *restoration) key(key events.Key) {
 func (r *restoration) definition(key events.Key) (own *events.Definition, inForce *config.Definition) {
 	wanted, by, defined := r.then.Definition(r.from, key)
 	above, _, inherited := r.now.Definition(r.parent, key)
+	present, _ := r.space.Key(key)
+	_, had := r.then.Effective(r.from, key)
 	switch {
+	case !defined && had && present.Definition != nil && r.sensitive(key) && !r.now.Sensitive(r.parent, key):
+		r.leave(key, "is sensitive and was not defined then; its definition stays, or the value would show")
+		return &present.Definition.Definition, present.Definition
 	case !defined && inherited:
 		r.leave(key, fmt.Sprintf("is defined in %s, which can not be undone here", above.From))
 		return nil, above

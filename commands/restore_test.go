@@ -66,6 +66,9 @@ func TestRestore(t *testing.T) {
 		{name: "marked sensitive since, below what was inherited", then: pay, ns: "pay.prod", keys: []events.Key{"host"},
 			now:  `pay.prod: [{"do":"define","key":"host","definition":{"kind":"json","sensitive":true}},{"do":"set","key":"host","value":"b"}]`,
 			want: `[{"do":"define","key":"host","definition":{"kind":"string","sensitive":true}},{"do":"unset","key":"host"}]`},
+		{name: "marked sensitive since, and not defined then", then: pay + `free: [{"do":"set","key":"t","value":"a"}]`, ns: "free", keys: []events.Key{"t"},
+			now:  `free: [{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}},{"do":"set","key":"t","value":"b"}]`,
+			want: `[{"do":"set","key":"t","value":"a"}]`, left: "t is sensitive and was not defined then; its definition stays, or the value would show"},
 		{name: "sensitive above, there", then: pay + `pay: [{"do":"define","key":"t","definition":{"kind":"string","sensitive":true}}]
 			pay.test: [{"do":"create"},{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"a"}]`,
 			ns: "free", from: "pay.test", keys: []events.Key{"t"}, now: ``,
