@@ -232,7 +232,7 @@ func (v *verification) locate(ctx context.Context, mark Checkpoint) error {
 	case size == mark.N:
 		return &Wrong{events.Position(v.good + 1), events.Position(size), "the log changed while it was read"}
 	}
-	return &Wrong{next, events.Position(mark.N), v.explain(mark, fmt.Sprintf("the log ends at %d, and %s", size, v.name(mark)))}
+	return &Wrong{next, events.Position(mark.N), v.explain(mark, fmt.Sprintf("the log ends at %d, short of %s", size, v.name(mark)))}
 }
 
 // compare compares the events of a range one by one with the sealed leaves. Nil: all are the same. Without the leaves, it

@@ -72,6 +72,12 @@ func (b *bench) measureKeys(ctx context.Context) error {
 		}
 		costs["typed key, all cores"] = append(costs["typed key, all cores"], allCores(number, r))
 	}
+	b.reportKeys(costs, allocs)
+	return nil
+}
+
+// reportKeys adds the figures: nanoseconds a read, by who reads, of each round.
+func (b *bench) reportKeys(costs map[string][]float64, allocs int64) {
 	for _, name := range []string{"typed key", "bound handle"} {
 		own := median(costs[name])
 		b.report.add(figure{name: name, value: fmt.Sprintf("%.2f ns, %d allocs", own, allocs), peer: "limit 3 ns", ratio: own / 3, bound: 1, most: true})
@@ -88,7 +94,6 @@ func (b *bench) measureKeys(ctx context.Context) error {
 		name: fmt.Sprintf("typed key, %d cores", runtime.GOMAXPROCS(0)), value: fmt.Sprintf("%.2f ns", all), peer: "one core", ratio: one / all,
 		bound: 0.75 * float64(runtime.GOMAXPROCS(0)),
 	})
-	return nil
 }
 
 func repeat(tb *testing.B, read func() bool) {

@@ -25,6 +25,7 @@ has_postgres || { apt+=(postgresql) brew+=(postgresql@18); }
 has redis-server || has valkey-server || { apt+=(redis-server) brew+=(redis); }
 has cc || has gcc || apt+=(gcc libc6-dev) # for the race detector
 has ps || apt+=(procps)
+has python3 || { apt+=(python3) brew+=(python); } # runs the recipe of docs/audit.md
 if [ "${1:-}" = bench ]; then
 	has etcd || { apt+=(etcd-server) brew+=(etcd); }
 fi

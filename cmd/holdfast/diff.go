@@ -15,9 +15,14 @@ import (
 // errDiffers says that a comparison asked for by its exit code found differences. It has been printed.
 var errDiffers = errors.New("differs")
 
+// diffFlags say what is compared.
+type diffFlags struct {
+	from, to                   string
+	own, definitions, exitCode bool
+}
+
 func (c *cli) diffCommand() *cobra.Command {
-	var from, to string
-	var own, definitions, exitCode bool
+	var f diffFlags
 	cmd := &cobra.Command{
 		Use:   "diff NAMESPACE [OTHER]",
 		Short: "Compare two points of a namespace, or two namespaces",
@@ -28,40 +33,19 @@ point. A point is ` + points + `.`,
 		Args:              takes(1, 2),
 		ValidArgsFunction: c.completeNamespace,
 	}
-	cmd.Flags().StringVar(&from, "from", "", "compare NAMESPACE as of this `point`")
-	cmd.Flags().StringVar(&to, "to", "", "with OTHER, or NAMESPACE, as of this `point`")
-	cmd.Flags().BoolVar(&own, "own", false, "compare what the namespaces say themselves, not what is in force there")
-	cmd.Flags().BoolVar(&definitions, "definitions", false, "compare definitions, too")
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with exit code 10 if there are differences")
+	cmd.Flags().StringVar(&f.from, "from", "", "compare NAMESPACE as of this `point`")
+	cmd.Flags().StringVar(&f.to, "to", "", "with OTHER, or NAMESPACE, as of this `point`")
+	cmd.Flags().BoolVar(&f.own, "own", false, "compare what the namespaces say themselves, not what is in force there")
+	cmd.Flags().BoolVar(&f.definitions, "definitions", false, "compare definitions, too")
+	cmd.Flags().BoolVar(&f.exitCode, "exit-code", false, "end with exit code 10 if there are differences")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 1 && from == "" && to == "" {
-			return usageError{errors.New("name a point with --from, or another namespace")}
-		}
 		ns, err := parseNamespace(args[0])
 		if err != nil {
 			return err
 		}
-		query := url.Values{}
-		if len(args) == 2 {
-			other, err := parseNamespace(args[1])
-			if err != nil {
-				return err
-			}
-			query.Set("against", string(other))
-		}
-		for _, p := range []struct{ name, text string }{{"from", from}, {"to", to}} {
-			point, err := parsePoint(p.name, p.text)
-			if err != nil {
-				return err
-			}
-			if point != "" {
-				query.Set(p.name, point)
-			}
-		}
-		for name, set := range map[string]bool{"own": own, "definitions": definitions} {
-			if set {
-				query.Set(name, "true")
-			}
+		query, err := f.query(args[1:])
+		if err != nil {
+			return err
 		}
 		cl, err := c.newClient()
 		if err != nil {
@@ -74,12 +58,42 @@ point. A point is ` + points + `.`,
 		if err := c.printDiff(d); err != nil {
 			return err
 		}
-		if exitCode && len(d.Differences) > 0 {
+		if f.exitCode && len(d.Differences) > 0 {
 			return errDiffers
 		}
 		return nil
 	}
 	return cmd
+}
+
+// query is what the flags, and the other namespace if there is one, ask for.
+func (f *diffFlags) query(other []string) (url.Values, error) {
+	if len(other) == 0 && f.from == "" && f.to == "" {
+		return nil, usageError{errors.New("name a point with --from, or another namespace")}
+	}
+	query := url.Values{}
+	for _, name := range other {
+		against, err := parseNamespace(name)
+		if err != nil {
+			return nil, err
+		}
+		query.Set("against", string(against))
+	}
+	for _, p := range []struct{ name, text string }{{"from", f.from}, {"to", f.to}} {
+		point, err := parsePoint(p.name, p.text)
+		if err != nil {
+			return nil, err
+		}
+		if point != "" {
+			query.Set(p.name, point)
+		}
+	}
+	for name, set := range map[string]bool{"own": f.own, "definitions": f.definitions} {
+		if set {
+			query.Set(name, "true")
+		}
+	}
+	return query, nil
 }
 
 func (c *cli) printDiff(d api.Diff) error {

@@ -17,7 +17,7 @@ func (c *cli) instancesCommand() *cobra.Command {
 		Long: `Instances lists the readers of a namespace as they last reported themselves, and how each stands: current, behind,
 rejecting (it refused a change), or gone (it has not reported when it should have).`,
 		Example:           "  holdfast instances payments.prod\n  holdfast instances payments.prod -o json",
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		ValidArgsFunction: c.completeNamespace,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ns, err := parseNamespace(args[0])
