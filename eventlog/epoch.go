@@ -15,13 +15,18 @@ import (
 // ErrClockBehind: the clock is before the time when the present epoch began; the next one would be taken for an older one.
 var ErrClockBehind = errors.New("this machine's clock is behind the beginning of the present epoch")
 
+// ErrEpochUnknown: the database's answer was lost; the epoch may have begun or not. To begin another does no harm.
+var ErrEpochUnknown = errors.New("the database's answer was lost: the epoch may have begun or not; begin one again, which does no harm")
+
 // BeginEpoch declares that the log is another history from here on, such as one that was restored from a backup: every
 // reader resyncs, tails end with ErrEpochChanged, and projectors of the epoch before are refused by Redis. It appends
-// [events.EpochBegan] in one transaction with the new epoch. It needs the privileges of the owner of the database, which the
+// [events.EpochBegan] in one transaction with the new epoch. The errors are ErrClockBehind, ErrEpochUnknown, or that nothing
+// was stored. It needs the privileges of the owner of the database, which the
 // application's role has not.
 func (l *Log) BeginEpoch(ctx context.Context, actor, reason string) (began events.EpochBegan, at Head, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
+	committing := false
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		before, err := scanHead(tx.QueryRow(ctx, selectHead+` FOR UPDATE`))
 		if err != nil {
@@ -54,12 +59,16 @@ func (l *Log) BeginEpoch(ctx context.Context, actor, reason string) (began event
 			)
 			SELECT epoch::text, position, at
 			FROM moved, hinted`, began.Epoch, events.LogNamespace, stored.Type, stored.Data, actor, reason))
+		committing = err == nil
 		return err
 	})
-	if !errors.Is(err, ErrClockBehind) {
-		err = readError(ctx, err)
+	switch {
+	case err == nil, errors.Is(err, ErrClockBehind):
+		return began, at, err
+	case committing && judge(err, true) != rejected:
+		return began, at, fmt.Errorf("%w: %w", ErrEpochUnknown, err)
 	}
-	return began, at, err
+	return began, at, readError(ctx, err)
 }
 
 // nextEpoch returns a name for the epoch after another: a UUID of version 7, which begins with its time. Redis compares

@@ -84,3 +84,26 @@ func TestBeginEpochRefuses(t *testing.T) {
 		t.Errorf("it left %v", evs)
 	}
 }
+
+// Whoever gets no answer to COMMIT is not told that nothing was stored.
+func TestBeginEpochUnanswered(t *testing.T) {
+	ownerURL, _ := testenv.Database(t)
+	owner := open(t, eventlog.Config{URL: ownerURL})
+	execute(t, ownerURL, `
+		CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+		    PERFORM pg_terminate_backend(pg_backend_pid());
+		    RETURN NULL;
+		END
+		$$`)
+	execute(t, ownerURL, `
+		CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON head
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()`)
+	if _, _, err := owner.BeginEpoch(t.Context(), "ann", "restored"); !errors.Is(err, eventlog.ErrEpochUnknown) || errors.Is(err, eventlog.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	execute(t, ownerURL, `DROP TRIGGER die ON head`)
+	if _, at, err := owner.BeginEpoch(t.Context(), "ann", "restored"); err != nil || at.Position != 1 {
+		t.Errorf("again: %+v, %v", at, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-config/holdfast/commands"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
 )
@@ -44,6 +45,10 @@ It connects as the owner of the database: the application's role may not do this
 		}
 		if c.reason == "" {
 			return usageError{errors.New("the reason is missing; say with --reason what was restored")}
+		}
+		said := commands.ChangeSet{Namespace: events.LogNamespace, Actor: c.who(), Reason: c.reason}
+		if err := said.Check(); err != nil {
+			return usageError{err}
 		}
 		log, err := eventlog.Open(cmd.Context(), eventlog.Config{URL: url, PoolSize: 1, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
