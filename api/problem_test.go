@@ -23,7 +23,7 @@ import (
 // notOfRequests are the errors that only those meet who follow the log, seal it, or own it.
 var notOfRequests = map[string]bool{
 	eventlog.ErrEpochChanged.Error(): true, eventlog.ErrBeyondHead.Error(): true, eventlog.ErrLockLost.Error(): true,
-	eventlog.ErrSealedMeanwhile.Error(): true, eventlog.ErrClockBehind.Error(): true,
+	eventlog.ErrSealedMeanwhile.Error(): true, eventlog.ErrClockBehind.Error(): true, eventlog.ErrEpochUnknown.Error(): true,
 }
 
 // TestKinds walks the table from both ends: every problem type that is declared is in it once, and every sentinel that
