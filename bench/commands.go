@@ -38,7 +38,7 @@ func (b *bench) measureCommands(ctx context.Context) error {
 			if err := addRate(pg, c)(b.pgbench(ctx, c)); err != nil {
 				return fmt.Errorf("pgbench: %w", err)
 			}
-			if err := addRate(put, c)(b.etcd.putLoop(ctx, c, b.duration)); err != nil {
+			if err := addRate(put, c)(b.etcd.putLoop(ctx, c, etcdConnections, b.duration)); err != nil {
 				return fmt.Errorf("etcd: %w", err)
 			}
 		}

@@ -9,30 +9,25 @@ import (
 	"github.com/holdfast-config/holdfast/eventlog"
 )
 
-// measureHTTP: durable commands a second over HTTP, against etcd's put over gRPC and over its JSON gateway; and how much
-// is left when the projector follows on the same processors, as it does in production on others.
+// measureHTTP: durable commands a second over HTTP, against etcd's put over gRPC, where clients have a connection each as
+// they have here or share eight, and over its JSON gateway; and how much is left when the projector follows on the same
+// processors, as it does in production on others.
 func (b *bench) measureHTTP(ctx context.Context) error {
 	const clients = 64
 	if err := errors.Join(b.define(ctx), b.system.startAPI(ctx)); err != nil {
 		return err
 	}
-	var put, gateway []float64
+	var own, shared, gateway []float64
 	alone, err := b.rates("commands over HTTP", func() (float64, error) { return b.postLoop(ctx, clients) },
-		func() error {
-			rate, err := b.etcd.putLoop(ctx, clients, b.duration)
-			put = append(put, rate)
-			return err
-		},
-		func() error {
-			rate, err := b.etcd.gatewayLoop(ctx, clients, b.duration)
-			gateway = append(gateway, rate)
-			return err
-		})
+		turn(&own, func() (float64, error) { return b.etcd.putLoop(ctx, clients, clients, b.duration) }),
+		turn(&shared, func() (float64, error) { return b.etcd.putLoop(ctx, clients, etcdConnections, b.duration) }),
+		turn(&gateway, func() (float64, error) { return b.etcd.gatewayLoop(ctx, clients, b.duration) }))
 	if err != nil {
 		return err
 	}
 	name := fmt.Sprintf("commands over HTTP, %d clients", clients)
-	b.report.add(figure{name: name, value: perSecond(alone), peer: "etcd put " + perSecond(median(put)), ratio: alone / median(put), bound: 1})
+	b.report.add(figure{name: name, value: perSecond(alone), peer: "etcd put, a connection each, " + perSecond(median(own)), ratio: alone / median(own), bound: 1})
+	b.report.add(figure{name: name, value: perSecond(alone), peer: "etcd put, eight connections, " + perSecond(median(shared)), ratio: alone / median(shared), bound: 1})
 	b.report.add(figure{name: name, value: perSecond(alone), peer: "etcd JSON gateway " + perSecond(median(gateway)), ratio: alone / median(gateway), bound: 1.5})
 
 	if err := b.system.startProjector(ctx); err != nil {
@@ -44,6 +39,15 @@ func (b *bench) measureHTTP(ctx context.Context) error {
 	}
 	b.report.add(figure{name: name + ", projector running", value: perSecond(followed), peer: "without " + perSecond(alone), ratio: followed / alone})
 	return nil
+}
+
+// turn is one side's turn in a round.
+func turn(into *[]float64, measure func() (float64, error)) func() error {
+	return func() error {
+		rate, err := measure()
+		*into = append(*into, rate)
+		return err
+	}
 }
 
 // rates takes the median of measure over the rounds, each followed by the others' turns.

@@ -32,19 +32,30 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 3 && (args[0] == "watch-holdfast" || args[0] == "watch-etcd") {
-		total, err := strconv.Atoi(args[2])
-		if err != nil {
-			return err
+	if len(args) == 3 {
+		switch args[0] {
+		case "serve-bare":
+			return serveBare(ctx, args[1], args[2])
+		case "watch-holdfast":
+			return watch(ctx, watchHoldfast, args)
+		case "watch-etcd":
+			return watch(ctx, watchEtcd, args)
+		case "watch-bare":
+			return watch(ctx, watchBare, args)
 		}
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		defer cancel()
-		if args[0] == "watch-etcd" {
-			return watchEtcd(ctx, args[1], total)
-		}
-		return watchHoldfast(ctx, args[1], total)
 	}
 	return measure(ctx, args)
+}
+
+// watch is this program as the watching process of one side.
+func watch(ctx context.Context, side func(ctx context.Context, server string, total int) error, args []string) error {
+	total, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return side(ctx, args[1], total)
 }
 
 // bench is one run.

@@ -28,34 +28,48 @@ func (b *bench) measureSeen(ctx context.Context) error {
 	if err := errors.Join(b.define(ctx), b.system.startBoth(ctx)); err != nil {
 		return err
 	}
-	if err := b.seenRates(ctx, "one process", b.system.both); err != nil {
+	bare, stop, err := startBare(ctx, b.system)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := b.seenRates(ctx, "one process", b.system.both, bare); err != nil {
 		return err
 	}
 	b.system.stop() // or it would go on leading
 	if err := errors.Join(b.system.startAPI(ctx), b.system.startProjector(ctx)); err != nil {
 		return err
 	}
-	return b.seenRates(ctx, "api and projector", b.system.api)
+	return b.seenRates(ctx, "api and projector", b.system.api, bare)
 }
 
-func (b *bench) seenRates(ctx context.Context, how, api string) error {
+func (b *bench) seenRates(ctx context.Context, how, api, bare string) error {
+	const mine, etcd, floor = "holdfast", "etcd put → watch", "bare insert → XADD → XREAD"
 	for _, rate := range []int{100, 2000} {
-		sides := map[string]map[string][]float64{"holdfast": {}, "etcd": {}}
+		sides := map[string]func() side{
+			mine: func() side { return b.holdfastSide(api) }, etcd: b.etcdSide, floor: func() side { return b.bareSide(bare) },
+		}
+		p50, p99 := map[string][]float64{}, map[string][]float64{}
 		for range b.rounds {
-			for name, side := range map[string]side{"holdfast": b.holdfastSide(api), "etcd": b.etcdSide()} {
+			for name, side := range sides {
 				b.progress("posted → seen, %s, %d/s, %s", how, rate, name)
-				l, err := b.seen(ctx, side, rate)
+				l, err := b.seen(ctx, side(), rate)
 				if err != nil {
 					return fmt.Errorf("%s at %d/s: %w", name, rate, err)
 				}
-				sides[name]["p50"] = append(sides[name]["p50"], float64(percentile(l, 0.50)))
-				sides[name]["p99"] = append(sides[name]["p99"], float64(percentile(l, 0.99)))
+				p50[name] = append(p50[name], float64(percentile(l, 0.50)))
+				p99[name] = append(p99[name], float64(percentile(l, 0.99)))
 			}
 		}
-		for _, p := range []string{"p50", "p99"} {
-			mine, peer := median(sides["holdfast"][p]), median(sides["etcd"][p])
-			b.report.add(figure{name: fmt.Sprintf("posted → seen, %s, %d/s, %s", how, rate, p), value: millis(mine), peer: "etcd put → watch " + millis(peer), ratio: mine / peer, bound: 1, most: true})
+		report := func(p string, seen map[string][]float64, peer string, bound float64) {
+			took, peers := median(seen[mine]), median(seen[peer])
+			b.report.add(figure{name: fmt.Sprintf("posted → seen, %s, %d/s, %s", how, rate, p), value: millis(took),
+				peer: peer + " " + millis(peers), ratio: took / peers, bound: bound, most: true})
 		}
+		report("p50", p50, etcd, 1)
+		report("p99", p99, etcd, 1)
+		report("p50", p50, floor, 0)
+		report("p99", p99, floor, 0)
 	}
 	return nil
 }
@@ -68,14 +82,23 @@ type side struct {
 }
 
 func (b *bench) holdfastSide(api string) side {
+	return b.httpSide([]string{"watch-holdfast", b.system.redis.URL}, api+"/v1/namespaces/"+string(benchNS)+"/commands",
+		func(n int, value int64) string { return setBody(string(clientKey(n%64)), value) })
+}
+
+// bareSide is the way with nothing in it: see [serveBare].
+func (b *bench) bareSide(url string) side {
+	return b.httpSide([]string{"watch-bare", b.system.redis.URL}, url, func(n int, value int64) string { return strconv.FormatInt(value, 10) })
+}
+
+func (b *bench) httpSide(watch []string, url string, body func(n int, value int64) string) side {
 	const most = 64
-	url := api + "/v1/namespaces/" + string(benchNS) + "/commands"
 	idle := make(chan *conn, most) // nil: yet to be dialled
 	for range most {
 		idle <- nil
 	}
 	return side{
-		watch: []string{"watch-holdfast", b.system.redis.URL},
+		watch: watch,
 		post: func(ctx context.Context, n int, value int64) (err error) {
 			c := <-idle
 			defer func() { idle <- c }()
@@ -84,7 +107,7 @@ func (b *bench) holdfastSide(api string) side {
 					return err
 				}
 			}
-			return c.post(setBody(string(clientKey(n%64)), value))
+			return c.post(body(n, value))
 		},
 		close: func() {
 			for range most {
