@@ -38,9 +38,24 @@ const appendBatch = `
 	SELECT position, at, CASE WHEN $3 > 0 THEN pg_notify('` + channel + `', position::text) END
 	FROM moved`
 
+// appendOne is appendBatch for a single event without a receipt, which most batches are unless many write at once: it takes
+// the server a sixth less time.
+const appendOne = `
+	WITH moved AS (
+	    UPDATE head
+	    SET position = position + 1, at = greatest(at, clock_timestamp())
+	    WHERE position = $1 AND epoch = $2::uuid
+	    RETURNING position, at
+	)
+	INSERT INTO events (position, namespace, revision, type, key, data, actor, reason, at)
+	SELECT position, $3, $4, $5, nullif($6, ''), $7::json, $8, $9, at
+	FROM moved
+	RETURNING position, at, pg_notify('` + channel + `', position::text)`
+
 // statements are prepared when the appender connects, so that what fails later is the execution, and it alone.
 var statements = map[string]string{
 	"append":   appendBatch,
+	"one":      appendOne,
 	"head":     selectHead,
 	"receipts": selectReceipts,
 	"after":    selectAfter,
@@ -177,7 +192,11 @@ func (a *appender) commit(ctx context.Context, b *batch) (o outcome) {
 		return o
 	}
 	o.end.Epoch = a.head.Epoch
-	rows, err := a.conn.Query(ctx, "append", b.arguments(a.head.Epoch)...)
+	name, args := "append", b.arguments
+	if len(b.recorded) == 1 && len(b.kept.keys) == 0 {
+		name, args = "one", b.argumentsOfOne
+	}
+	rows, err := a.conn.Query(ctx, name, args(a.head.Epoch)...)
 	if err != nil {
 		o.err = err
 		return o
@@ -198,6 +217,12 @@ func (b *batch) arguments(epoch string) []any {
 		r.namespaces, r.revisions, r.types, r.keys, r.data, r.actors, r.reasons,
 		k.principals, k.keys, k.hashes, k.namespaces, k.revisions, k.positions, k.events,
 	}
+}
+
+// argumentsOfOne are those of appendOne.
+func (b *batch) argumentsOfOne(epoch string) []any {
+	r := &b.rows
+	return []any{b.base, epoch, r.namespaces[0], r.revisions[0], r.types[0], r.keys[0], r.data[0], r.actors[0], r.reasons[0]}
 }
 
 // settle folds what is stored into the trees and answers.
