@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -23,6 +24,7 @@ func (p *prefetching) XRead(ctx context.Context, a *redis.XReadArgs) *redis.XStr
 	if len(p.rest) > 0 && after == p.last {
 		return p.next(ctx, stream)
 	}
+	runtime.Gosched() // what was read last is passed on first: this read may take as long as nothing changes
 	args := *a
 	args.Count = prefetch
 	read := p.UniversalClient.XRead(ctx, &args)
