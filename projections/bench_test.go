@@ -30,7 +30,7 @@ func BenchmarkProject(b *testing.B) {
 					evs[i] = events.Recorded{Position: at, Namespace: "a", Revision: rev, Time: head.Time, Actor: "alice",
 						Event: set(key(int(at)%1_000), "1")}
 				}
-				if err := s.project(ctx, tailed{evs, eventlog.Head{Epoch: s.epoch, Position: at}}); err != nil {
+				if err := s.project(ctx, evs, eventlog.Head{Epoch: s.epoch, Position: at}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -41,9 +40,7 @@ const maxDifferences = 1_000
 // position that it is at and the one it goes to. The error is of what could not be read: [*events.UnknownTypeError] of an
 // event that this program does not know, [eventlog.ErrEpochChanged] if the log became another meanwhile.
 func Check(ctx context.Context, log *eventlog.Log, rdb redis.UniversalClient, progress func(at, end events.Position)) (Checked, error) {
-	var strays sync.WaitGroup
-	defer strays.Wait()
-	c := checking{log: log, store: store{rdb: rdb, strays: &strays}}
+	c := checking{log: log, store: store{rdb}}
 	if err := c.begin(ctx); err != nil {
 		return Checked{}, err
 	}

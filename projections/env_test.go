@@ -121,7 +121,7 @@ func compare(log *eventlog.Log, rdb redis.UniversalClient) error {
 			return fmt.Errorf("%s: %w", ns, err)
 		}
 	}
-	found, err := store{rdb: rdb, strays: &New(nil, nil, Config{}).strays}.namespaces(ctx)
+	found, err := store{rdb}.namespaces(ctx)
 	if err != nil {
 		return err
 	}

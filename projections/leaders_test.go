@@ -79,7 +79,7 @@ func TestFormerLeaderIsFenced(t *testing.T) {
 			if evs, err = log.Read(ctx, eventlog.Query{After: newer.position}); err != nil {
 				t.Fatal(err)
 			}
-			if err := newer.project(ctx, tailed{evs, head}); err != nil {
+			if err := newer.project(ctx, evs, head); err != nil {
 				t.Fatal(err)
 			}
 			if err := newer.beat(ctx); err != nil {

@@ -40,13 +40,13 @@ func (b *batch) add(c call) {
 
 func (b *batch) isFull() bool { return len(b.calls) >= maxCalls || b.bytes >= maxBatchBytes }
 
-// project brings all views up to date with what Tail delivered.
-func (s *session) project(ctx context.Context, b tailed) error {
-	if b.head.Epoch != s.epoch {
+// project brings all views up to date with what Tail delivered, and has a heartbeat follow.
+func (s *session) project(ctx context.Context, evs []events.Recorded, head eventlog.Head) error {
+	if head.Epoch != s.epoch {
 		return eventlog.ErrEpochChanged
 	}
-	s.head = max(s.head, b.head.Position)
-	for cs := range events.ChangeSets(b.evs) {
+	s.head = max(s.head, head.Position)
+	for cs := range events.ChangeSets(evs) {
 		last := cs[len(cs)-1].Position
 		if last <= s.position {
 			continue // Tail delivers at least once
@@ -64,7 +64,14 @@ func (s *session) project(ctx context.Context, b tailed) error {
 			}
 		}
 	}
-	return s.flush(ctx)
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	if s.beaten != s.position && !s.isSoon {
+		s.isSoon = true
+		s.soon.Reset(beatDelay)
+	}
+	return nil
 }
 
 // fold adds the steps of one change set to the batch.

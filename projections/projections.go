@@ -60,8 +60,6 @@ type Projector struct {
 	store store
 	cfg   Config
 
-	strays sync.WaitGroup // calls to Redis that nobody waits for any more
-
 	mu     sync.Mutex
 	status Status
 }
@@ -69,16 +67,13 @@ type Projector struct {
 // New returns a projector. The caller owns log and rdb. The client must read from masters only, and its ReadTimeout
 // bounds how long Run takes to return when Redis hangs: a second or two.
 func New(log *eventlog.Log, rdb redis.UniversalClient, cfg Config) *Projector {
-	p := &Projector{log: log, cfg: cfg.withDefaults()}
-	p.store = store{rdb: rdb, strays: &p.strays}
-	return p
+	return &Projector{log: log, store: store{rdb}, cfg: cfg.withDefaults()}
 }
 
 // Run stands by until it is elected, projects until it loses the election, and stands by again. It returns when ctx ends
 // (nil), or with an error that needs a human: an event type it does not know ([*events.UnknownTypeError]). Everything
 // before that event is projected.
 func (p *Projector) Run(ctx context.Context) error {
-	defer p.strays.Wait()
 	for {
 		err := p.log.Lead(ctx, p.lead)
 		if ctx.Err() != nil {

@@ -80,33 +80,9 @@ func viewKeys(ns events.Namespace) []string {
 	return []string{view.ValuesKey(ns), view.HeadKey(ns), view.ChangesKey(ns)}
 }
 
-// store is Redis. Its methods return when ctx ends even if Redis hangs; what they began then goes on until the client's
-// own timeouts end it, and strays counts it. That is harmless: every write is fenced, and may be repeated.
-type store struct {
-	rdb    redis.UniversalClient
-	strays *sync.WaitGroup
-}
-
-// await returns what fn returns, or ctx's error as soon as ctx ends: go-redis itself heeds no cancellation while it waits
-// for a reply.
-func await[T any](ctx context.Context, s store, fn func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	results := make(chan result, 1)
-	s.strays.Go(func() {
-		value, err := fn()
-		results <- result{value, err}
-	})
-	select {
-	case r := <-results:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
-}
+// store is Redis. A call to one that hangs ends with the client's own timeouts: go-redis heeds no cancellation while it
+// waits for a reply.
+type store struct{ rdb redis.UniversalClient }
 
 // run sends the calls in one pipeline and returns their outcomes. On an error some of them may have been carried out:
 // all may be sent again.
@@ -114,16 +90,14 @@ func (s store) run(ctx context.Context, calls []call) ([]outcome, error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	return await(ctx, s, func() ([]outcome, error) {
-		outcomes, err := s.send(ctx, calls)
-		if redis.HasErrorPrefix(err, "NOSCRIPT") { // Redis was started anew, or failed over
-			if err := s.load(ctx); err != nil {
-				return nil, err
-			}
-			outcomes, err = s.send(ctx, calls)
+	outcomes, err := s.send(ctx, calls)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") { // Redis was started anew, or failed over
+		if err := s.load(ctx); err != nil {
+			return nil, err
 		}
-		return outcomes, err
-	})
+		outcomes, err = s.send(ctx, calls)
+	}
+	return outcomes, err
 }
 
 func (s store) send(ctx context.Context, calls []call) ([]outcome, error) {
@@ -171,38 +145,36 @@ type seen struct {
 
 // look reads the heads of views, in one pipeline.
 func (s store) look(ctx context.Context, names []events.Namespace) ([]seen, error) {
-	return await(ctx, s, func() ([]seen, error) {
-		heads := make([]*redis.MapStringStringCmd, len(names))
-		counts := make([]*redis.IntCmd, len(names))
-		_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for i, ns := range names {
-				heads[i], counts[i] = pipe.HGetAll(ctx, view.HeadKey(ns)), pipe.HLen(ctx, view.ValuesKey(ns))
-			}
-			return nil
-		})
-		if err != nil && !isWrongType(err) {
-			return nil, err
+	heads := make([]*redis.MapStringStringCmd, len(names))
+	counts := make([]*redis.IntCmd, len(names))
+	_, err := s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, ns := range names {
+			heads[i], counts[i] = pipe.HGetAll(ctx, view.HeadKey(ns)), pipe.HLen(ctx, view.ValuesKey(ns))
 		}
-		all := make([]seen, len(names))
-		for i := range names {
-			if err := errors.Join(heads[i].Err(), counts[i].Err()); err != nil && !isWrongType(err) {
-				return nil, err
-			} else if err != nil {
-				all[i].Err = view.ErrIncomplete
-				continue
-			}
-			all[i].Head, all[i].Err = view.ParseHead(heads[i].Val())
-			if all[i].Err == nil && int64(all[i].Keys) != counts[i].Val() {
-				all[i].Err = view.ErrIncomplete
-			}
-		}
-		return all, nil
+		return nil
 	})
+	if err != nil && !isWrongType(err) {
+		return nil, err
+	}
+	all := make([]seen, len(names))
+	for i := range names {
+		if err := errors.Join(heads[i].Err(), counts[i].Err()); err != nil && !isWrongType(err) {
+			return nil, err
+		} else if err != nil {
+			all[i].Err = view.ErrIncomplete
+			continue
+		}
+		all[i].Head, all[i].Err = view.ParseHead(heads[i].Val())
+		if all[i].Err == nil && int64(all[i].Keys) != counts[i].Val() {
+			all[i].Err = view.ErrIncomplete
+		}
+	}
+	return all, nil
 }
 
 // heartbeat reads what the last projector wrote; false if there is nothing to go by.
 func (s store) heartbeat(ctx context.Context) (view.Heartbeat, bool, error) {
-	beat, err := await(ctx, s, func() (view.Heartbeat, error) { return view.LoadHeartbeat(ctx, s.rdb) })
+	beat, err := view.LoadHeartbeat(ctx, s.rdb)
 	if isNoView(err) {
 		return view.Heartbeat{}, false, nil
 	}
@@ -211,22 +183,15 @@ func (s store) heartbeat(ctx context.Context) (view.Heartbeat, bool, error) {
 
 // view reads a whole view. isNoView tells whether an error says that there is none.
 func (s store) view(ctx context.Context, ns events.Namespace) (view.Head, map[events.Key]view.Entry, error) {
-	type loaded struct {
-		head    view.Head
-		entries map[events.Key]view.Entry
-	}
-	v, err := await(ctx, s, func() (loaded, error) {
-		all := map[events.Key]view.Entry{}
-		head, err := view.Load(ctx, s.rdb, ns, func(key events.Key, e view.Entry) error {
-			all[key] = e
-			return nil
-		})
-		return loaded{head, all}, err
+	entries := map[events.Key]view.Entry{}
+	head, err := view.Load(ctx, s.rdb, ns, func(key events.Key, e view.Entry) error {
+		entries[key] = e
+		return nil
 	})
 	if err != nil {
 		return view.Head{}, nil, err
 	}
-	return v.head, v.entries, nil
+	return head, entries, nil
 }
 
 // isNoView says whether err is of a Redis that answers, but holds nothing that is complete and of its form.
@@ -236,28 +201,26 @@ func isNoView(err error) bool {
 
 // namespaces lists the namespaces of which Redis holds a view hash, on all masters of a cluster.
 func (s store) namespaces(ctx context.Context) ([]events.Namespace, error) {
-	return await(ctx, s, func() ([]events.Namespace, error) {
-		var mu sync.Mutex // masters are scanned concurrently
-		var found []events.Namespace
-		scan := func(ctx context.Context, rdb redis.Cmdable) error {
-			keys := rdb.Scan(ctx, 0, view.HeadKey("*"), 1000).Iterator()
-			for keys.Next(ctx) {
-				name := strings.TrimSuffix(strings.TrimPrefix(keys.Val(), "holdfast:{"), "}:view")
-				if ns, err := events.ParseNamespace(name); err == nil {
-					mu.Lock()
-					found = append(found, ns)
-					mu.Unlock()
-				}
+	var mu sync.Mutex // masters are scanned concurrently
+	var found []events.Namespace
+	scan := func(ctx context.Context, rdb redis.Cmdable) error {
+		keys := rdb.Scan(ctx, 0, view.HeadKey("*"), 1000).Iterator()
+		for keys.Next(ctx) {
+			name := strings.TrimSuffix(strings.TrimPrefix(keys.Val(), "holdfast:{"), "}:view")
+			if ns, err := events.ParseNamespace(name); err == nil {
+				mu.Lock()
+				found = append(found, ns)
+				mu.Unlock()
 			}
-			return keys.Err()
 		}
-		if cluster, ok := s.rdb.(*redis.ClusterClient); ok {
-			err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return scan(ctx, master) })
-			return found, err
-		}
-		err := scan(ctx, s.rdb)
+		return keys.Err()
+	}
+	if cluster, ok := s.rdb.(*redis.ClusterClient); ok {
+		err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return scan(ctx, master) })
 		return found, err
-	})
+	}
+	err := scan(ctx, s.rdb)
+	return found, err
 }
 
 func isWrongType(err error) bool { return err != nil && strings.Contains(err.Error(), "WRONGTYPE") }

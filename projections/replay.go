@@ -93,7 +93,7 @@ func (s *session) tellReplay(ctx context.Context) error {
 
 // replay reads the replay that was asked for last; the zero one is none.
 func (s store) replay(ctx context.Context) (view.Replay, error) {
-	r, err := await(ctx, s, func() (view.Replay, error) { return view.LoadReplay(ctx, s.rdb) })
+	r, err := view.LoadReplay(ctx, s.rdb)
 	if isNoView(err) {
 		return view.Replay{}, nil
 	}

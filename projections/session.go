@@ -20,9 +20,10 @@ var (
 	errPast   = errors.New("redis has views of a later history than that of this log; if this log was restored from a backup, declare that: holdfast epoch new")
 )
 
-// session is one term of leadership. One goroutine uses it.
+// session is one term of leadership. Tail's goroutine projects, another beats; each takes its turn.
 type session struct {
 	*Projector
+	turn  sync.Mutex // held by whoever uses what follows
 	term  int64
 	epoch string
 
@@ -42,20 +43,18 @@ type session struct {
 	mark    string                               // of the replay that views are built for; empty: for none
 
 	beaten   events.Position // of the last heartbeat written; -1: none
+	soon     *time.Timer     // for the heartbeat that follows a batch
+	isSoon   bool            // it runs
 	troubled bool            // the last attempt failed
 }
 
 func newSession(p *Projector, term int64) *session {
+	soon := time.NewTimer(time.Hour)
+	soon.Stop()
 	return &session{
-		Projector: p, term: exact(term), trees: newTrees(p.cfg.CacheKeys), beaten: -1,
+		soon: soon, Projector: p, term: exact(term), trees: newTrees(p.cfg.CacheKeys), beaten: -1,
 		views: map[events.Namespace]events.Position{}, listed: map[events.Namespace]bool{}, checked: map[events.Namespace]bool{},
 	}
-}
-
-// tailed is what Tail delivers.
-type tailed struct {
-	evs  []events.Recorded
-	head eventlog.Head
 }
 
 // run projects until ctx ends, the projector is fenced, the log is not what it was, or it meets an event that it does
@@ -68,63 +67,58 @@ func (s *session) run(ctx context.Context) error {
 	var tail sync.WaitGroup
 	defer tail.Wait()
 	defer cancel()
-	batches, ended := make(chan tailed, 1), make(chan error, 1)
-	from := s.position
+	ended, from := make(chan error, 1), s.position
 	tail.Go(func() {
 		ended <- s.log.Tail(ctx, from, func(evs []events.Recorded, head eventlog.Head) error {
-			select {
-			case batches <- tailed{evs, head}:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return s.inTurn(func() error { return s.project(ctx, evs, head) })
 		})
-		close(batches)
 	})
-	return s.follow(ctx, batches, ended)
+	return s.attend(ctx, ended)
+}
+
+// inTurn calls do when nobody else uses the session.
+func (s *session) inTurn(do func() error) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return do()
 }
 
 // beatDelay is how long after a batch its heartbeat comes. Readers are woken by the streams; the heartbeat says that
 // nothing else is missing, and once for several batches is soon enough.
 const beatDelay = 10 * time.Millisecond
 
-// follow projects what comes, and beats: soon after a batch, and once in a while when none comes.
-func (s *session) follow(ctx context.Context, batches <-chan tailed, ended <-chan error) error {
+// attend beats, soon after what Tail delivered was projected and once in a while when nothing was, and does between two
+// batches what else there is to do.
+func (s *session) attend(ctx context.Context, ended <-chan error) error {
 	tick := time.NewTicker(s.cfg.Heartbeat)
 	defer tick.Stop()
-	var soon <-chan time.Time // nil: everything projected has had its heartbeat
+	defer s.soon.Stop()
 	for {
+		do := s.beat
 		select {
-		case b, more := <-batches:
-			if !more {
-				return s.tailEnded(<-ended)
-			}
-			if err := s.project(ctx, b); err != nil {
-				return err
-			}
-			if soon == nil && s.beaten != s.position {
-				soon = time.After(beatDelay)
-			}
-			continue
+		case err := <-ended:
+			return s.tailEnded(err)
 		case <-s.replayDue():
-			if err := s.replayTree(ctx); err != nil {
-				return err
-			}
-			continue
-		case <-soon:
+			do = s.replayTree
+		case <-s.soon.C:
 		case <-tick.C:
-			if err := s.lookAtSome(ctx); err != nil {
-				return err
-			}
-			if err := s.takeUpReplay(ctx); err != nil {
-				return err
-			}
+			do = s.lookAndBeat
 		}
-		soon = nil
-		if err := s.beat(ctx); err != nil {
+		if err := s.inTurn(func() error { return do(ctx) }); err != nil {
 			return err
 		}
 	}
+}
+
+// lookAndBeat is what each heartbeat does, but for those that come soon after a batch.
+func (s *session) lookAndBeat(ctx context.Context) error {
+	if err := s.lookAtSome(ctx); err != nil {
+		return err
+	}
+	if err := s.takeUpReplay(ctx); err != nil {
+		return err
+	}
+	return s.beat(ctx)
 }
 
 func (s *session) tailEnded(err error) error {
@@ -254,6 +248,7 @@ func (s *session) load(ctx context.Context, root events.Namespace, at events.Pos
 // beat says in Redis that this projector is alive and that everything up to s.position is projected. If what it said
 // last is not there, Redis has lost something, and all views are looked at first.
 func (s *session) beat(ctx context.Context) error {
+	s.isSoon = false
 	for {
 		now, head := time.Now(), max(s.head, s.position)
 		outcome, err := s.do(ctx, call{script: beat, keys: []string{view.ProjectorKey}, args: []any{
