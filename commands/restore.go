@@ -119,6 +119,9 @@ func (r *restoration) definition(key events.Key) (own *events.Definition, inForc
 	case !defined && had && present.Definition != nil && r.sensitive(key) && !r.now.Sensitive(r.parent, key):
 		r.leave(key, "is sensitive and was not defined then; its definition stays, or the value would show")
 		return &present.Definition.Definition, present.Definition
+	case !defined && had && present.Definition != nil && !r.space.Open && !r.now.Known(r.parent, key):
+		r.leave(key, "was not defined, and the namespace is not open; its definition stays, or it could have no value")
+		return &present.Definition.Definition, present.Definition
 	case !defined && inherited:
 		r.leave(key, fmt.Sprintf("is defined in %s, which can not be undone here", above.From))
 		return nil, above

@@ -58,6 +58,11 @@ func TestRestore(t *testing.T) {
 			want: `[]`, left: "max is defined in free, which can not be undone here; max is above the maximum 4, as free defines it"},
 		{name: "not defined here", then: pay, ns: "pay", from: "free", now: ``, keys: []events.Key{"k"}, want: `[]`,
 			left: "k is not defined, and the namespace is not open"},
+		{name: "defined here, not there", then: pay + `free: [{"do":"set","key":"host","value":"a"},{"do":"set","key":"conns","value":900}]`, ns: "pay", from: "free",
+			keys: []events.Key{"conns", "host"}, now: ``, want: `[{"do":"set","key":"host","value":"a"}]`,
+			left: "conns was not defined, and the namespace is not open; its definition stays, or it could have no value; " +
+				"conns is above the maximum 100, as pay defines it; " +
+				"host was not defined, and the namespace is not open; its definition stays, or it could have no value"},
 		{name: "promote", then: pay + `pay.test: [{"do":"create"},{"do":"set","key":"conns","value":9}]`, ns: "pay.prod", from: "pay.test",
 			now: `pay.prod: [{"do":"set","key":"wait","value":"1s"}]`, want: `[{"do":"unset","key":"wait"},{"do":"set","key":"conns","value":9}]`},
 		{name: "marked sensitive since", then: pay + `pay.prod: [{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"a"}]`, ns: "pay.prod",
