@@ -44,6 +44,12 @@ type RestorePlan struct {
 	Left      []Left           `json:"left" doc:"What can not be restored"`
 }
 
+// Restored is the answer to POST …/restore.
+type Restored struct {
+	Written
+	Left []Left `json:"left" doc:"What could not be restored; empty in an answer that is replayed"`
+}
+
 // PlannedChange is what a restore would do to one key.
 type PlannedChange struct {
 	Key    events.Key `json:"key"`
@@ -67,7 +73,7 @@ type restoreInput struct {
 }
 
 type restoreOutput struct {
-	Body any // Written or RestorePlan
+	Body any // Restored or RestorePlan
 }
 
 func (s *server) restores() {
@@ -78,7 +84,7 @@ func (s *server) restores() {
 			"that is expected is a conflict.",
 	}
 	takeJSON[Restore](s, &op, events.MaxChangeSetBytes)
-	answerEither[Written, RestorePlan](s, &op)
+	answerEither[Restored, RestorePlan](s, &op)
 	register(s, op, s.restore)
 	dropRawBody(op)
 }
@@ -107,11 +113,23 @@ func (s *server) restore(ctx context.Context, in *restoreInput) (*restoreOutput,
 		return &restoreOutput{Body: plan}, err
 	}
 	req := eventlog.Request{Namespace: ns, Actor: in.Actor, Reason: r.Reason, Receipt: in.receipt(in.RawBody, "restore", in.Name)}
-	appended, err := s.log.Append(ctx, req, func(now config.Tree) ([]events.Event, error) {
-		_, _, evs, err := decideRestore(now, ns, r, then)
+	var left []commands.Left
+	appended, err := s.log.Append(ctx, req, func(now config.Tree) (evs []events.Event, err error) {
+		_, left, evs, err = decideRestore(now, ns, r, then)
 		return evs, err
 	})
-	return &restoreOutput{Body: Written(appended)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &restoreOutput{Body: Restored{Written(appended), allLeft(left)}}, nil
+}
+
+func allLeft(left []commands.Left) []Left {
+	all := make([]Left, len(left))
+	for i, l := range left {
+		all[i] = Left(l)
+	}
+	return all
 }
 
 // decideRestore returns the change set that restores, what it leaves, and the events it causes.
@@ -141,10 +159,7 @@ func (s *server) planRestore(ctx context.Context, reveal InReveal, ns events.Nam
 	if err != nil {
 		return RestorePlan{}, err
 	}
-	plan := RestorePlan{Namespace: ns, Revision: own.Revision, Position: now.Position(), DryRun: true, From: then.side(), Left: []Left{}}
-	for _, l := range left {
-		plan.Left = append(plan.Left, Left(l))
-	}
+	plan := RestorePlan{Namespace: ns, Revision: own.Revision, Position: now.Position(), DryRun: true, From: then.side(), Left: allLeft(left)}
 	does := map[events.Key][]string{}
 	for _, cmd := range cs.Commands {
 		key := commands.KeyOf(cmd)

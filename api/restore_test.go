@@ -19,10 +19,10 @@ import (
 )
 
 // restore posts a restore that must be accepted, as its plan says.
-func (c *client) restore(ns, body string) api.Written {
+func (c *client) restore(ns, body string) api.Restored {
 	c.t.Helper()
 	plan := c.plan(ns, body)
-	return decoded[api.Written](c.t, c.do("POST", "/v1/namespaces/"+ns+"/restore", expecting(c.t, body, plan)))
+	return decoded[api.Restored](c.t, c.do("POST", "/v1/namespaces/"+ns+"/restore", expecting(c.t, body, plan)))
 }
 
 func (c *client) plan(ns, body string) api.RestorePlan {
@@ -188,8 +188,8 @@ func TestRestoreConflicts(t *testing.T) {
 	}
 	body = expecting(t, `{"to":"1"}`, c.plan("up.shop", `{"to":"1"}`))
 	c.post("up.else", `{"do":"set","key":"a","value":3}`)
-	first := decoded[api.Written](t, c.do("POST", path, body, api.HeaderIdempotencyKey, "once", api.HeaderActor, "ann"))
-	again := decoded[api.Written](t, c.do("POST", path, body, api.HeaderIdempotencyKey, "once", api.HeaderActor, "ann"))
+	first := decoded[api.Restored](t, c.do("POST", path, body, api.HeaderIdempotencyKey, "once", api.HeaderActor, "ann"))
+	again := decoded[api.Restored](t, c.do("POST", path, body, api.HeaderIdempotencyKey, "once", api.HeaderActor, "ann"))
 	if first.Replayed || !again.Replayed || again.Position != first.Position {
 		t.Errorf("got %+v, then %+v", first, again)
 	}
@@ -203,13 +203,16 @@ func TestPromote(t *testing.T) {
 	t.Parallel()
 	c := serve(t, nil)
 	c.post("staging", `{"do":"create","open":true},{"do":"set","key":"host","value":"a"},{"do":"set","key":"size","value":9}`)
-	c.post("prod", `{"do":"create","open":true},{"do":"set","key":"host","value":"b"}`)
+	c.post("prod", `{"do":"create"},{"do":"define","key":"host","definition":{"kind":"string"}},{"do":"set","key":"host","value":"b"}`)
 	body := `{"namespace":"staging","reason":"release"}`
 	plan := c.plan("prod", body)
 	c.post("staging", `{"do":"set","key":"host","value":"later"}`) // is not what was planned
-	decoded[api.Written](t, c.do("POST", "/v1/namespaces/prod/restore", expecting(t, body, plan)))
-	if diff := cmp.Diff(map[events.Key]events.Value{"host": `"a"`, "size": "9"}, c.values("prod", "")); diff != "" {
+	done := decoded[api.Restored](t, c.do("POST", "/v1/namespaces/prod/restore", expecting(t, body, plan)))
+	if diff := cmp.Diff(map[events.Key]events.Value{"host": `"a"`}, c.values("prod", "")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(done.Left) != 2 || done.Left[1].Key != "size" || !slices.Equal(done.Left, plan.Left) {
+		t.Errorf("planned to leave %v, left %v", plan.Left, done.Left)
 	}
 	last := get[api.History](c, "/v1/namespaces/prod/history?limit=1").History[0]
 	if from := last.RestoredFrom; from == nil || from.Namespace != "staging" || from.Revision != 1 || last.Reason != "release" {
