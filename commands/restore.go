@@ -119,21 +119,28 @@ func (r *restoration) definition(key events.Key) (own *events.Definition, inForc
 	case !defined && had && present.Definition != nil && r.sensitive(key) && !r.now.Sensitive(r.parent, key):
 		r.leave(key, "is sensitive and was not defined then; its definition stays, or the value would show")
 		return &present.Definition.Definition, present.Definition
+	case !defined && inherited:
+		r.leave(key, fmt.Sprintf("is defined in %s, which can not be undone here", above.From))
+		if had && present.Definition != nil {
+			return &present.Definition.Definition, present.Definition
+		}
+		return nil, above
 	case !defined && had && present.Definition != nil && !r.space.Open && !r.now.Known(r.parent, key):
 		r.leave(key, "was not defined, and the namespace is not open; its definition stays, or it could have no value")
 		return &present.Definition.Definition, present.Definition
-	case !defined && inherited:
-		r.leave(key, fmt.Sprintf("is defined in %s, which can not be undone here", above.From))
-		return nil, above
 	case !defined:
 		return nil, nil
 	}
-	hidden := r.sensitive(key)
-	if inherited && by != r.from && above.Definition.Equal(wanted.Definition) && (!hidden || r.now.Sensitive(r.parent, key)) {
+	made, hidden := wanted.Definition, wanted.Definition
+	hidden.Sensitive = true
+	if r.sensitive(key) {
+		made = hidden
+	}
+	// What is inherited will do if it is the same, or the same and sensitive.
+	if inherited && by != r.from && (above.Definition.Equal(hidden) ||
+		above.Definition.Equal(wanted.Definition) && (!r.sensitive(key) || r.now.Sensitive(r.parent, key))) {
 		return nil, above
 	}
-	made := wanted.Definition
-	made.Sensitive = made.Sensitive || hidden
 	return &made, &config.Definition{Definition: made, From: wanted.From, Revision: wanted.Revision, Position: wanted.Position}
 }
 
@@ -164,15 +171,17 @@ func (r *restoration) value(key events.Key, inForce *config.Definition, own even
 	value, err := inForce.CheckWithin(wanted.Value, wanted.Sensitive || r.now.Sensitive(r.ns, key), &effort)
 	if err != nil {
 		r.leave(key, fmt.Sprintf("%s, as %s defines it", err, inForce.From))
-		return own
+		return canonical(inForce, own)
 	}
 	return value
 }
 
 // inherited returns the value that key shows without an own one, and where that comes from.
 func (r *restoration) inherited(key events.Key, inForce *config.Definition) (v events.Value, by string) {
-	if e, ok := r.now.Effective(r.parent, key); ok && e.From != config.FromDefault {
-		return canonical(inForce, e.Value), e.From
+	for above := range r.now.Chain(r.parent) { // as it is stored: what shows up there is in the form of another definition
+		if set, _ := above.Key(key); set.Value != "" {
+			return canonical(inForce, set.Value), string(above.Name)
+		}
 	}
 	if inForce == nil {
 		return "", ""

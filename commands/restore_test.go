@@ -63,6 +63,18 @@ func TestRestore(t *testing.T) {
 			left: "conns was not defined, and the namespace is not open; its definition stays, or it could have no value; " +
 				"conns is above the maximum 100, as pay defines it; " +
 				"host was not defined, and the namespace is not open; its definition stays, or it could have no value"},
+		{name: "defined above since, and here", then: pay + `free.eu: [{"do":"create","open":true},{"do":"set","key":"max","value":5}]`, ns: "free.eu",
+			now: `free.eu: [{"do":"define","key":"max","definition":{"kind":"int","default":7}},{"do":"unset","key":"max"}]
+			free: [{"do":"define","key":"max","definition":{"kind":"int","max":4}}]`,
+			want: `[{"do":"set","key":"max","value":5}]`, left: "max is defined in free, which can not be undone here"},
+		{name: "a value above that shows there in another form", ns: "free.eu",
+			then: pay + `free.eu: [{"do":"create"},{"do":"define","key":"w","definition":{"kind":"string","default":"1m30s"}}]`,
+			now:  `free: [{"do":"set","key":"w","value":"90s"},{"do":"define","key":"w","definition":{"kind":"duration"}}]`,
+			want: `[{"do":"set","key":"w","value":"1m30s"}]`},
+		{name: "sensitive above since, as is what was own", then: pay, ns: "pay.prod", keys: []events.Key{"host"},
+			now: `pay.prod: [{"do":"define","key":"host","definition":{"kind":"string","sensitive":true}}]
+			pay: [{"do":"define","key":"host","definition":{"kind":"string","sensitive":true}}]`,
+			want: `[{"do":"remove","key":"host"}]`},
 		{name: "promote", then: pay + `pay.test: [{"do":"create"},{"do":"set","key":"conns","value":9}]`, ns: "pay.prod", from: "pay.test",
 			now: `pay.prod: [{"do":"set","key":"wait","value":"1s"}]`, want: `[{"do":"unset","key":"wait"},{"do":"set","key":"conns","value":9}]`},
 		{name: "marked sensitive since", then: pay + `pay.prod: [{"do":"define","key":"t","definition":{"kind":"string"}},{"do":"set","key":"t","value":"a"}]`, ns: "pay.prod",
@@ -193,8 +205,8 @@ func TestRestoreBringsBack(t *testing.T) {
 		}
 		evs, err := commands.Decide(now, cs)
 		if err != nil {
-			refused++ // what is below, or left, does not allow it
-			if parent, ok := ns.Parent(); !hasBelow(now, ns) && (!ok || !exists(now, parent)) {
+			refused++ // what is below, or is left, does not allow it
+			if parent, ok := ns.Parent(); len(left) == 0 && !hasBelow(now, ns) && (!ok || !exists(now, parent)) {
 				t.Fatalf("nothing below or above, and yet: %v", err)
 			}
 			return
@@ -205,10 +217,15 @@ func TestRestoreBringsBack(t *testing.T) {
 		isLeft := map[events.Key]bool{}
 		for _, l := range left {
 			isLeft[l.Key] = true
+			_, has := now.Effective(ns, l.Key)
+			_, had := then.Effective(from, l.Key)
+			if _, still := after.Effective(ns, l.Key); has && had && !still {
+				t.Fatalf("%s has lost its value: %s", l.Key, l.Detail)
+			}
 		}
 		for _, d := range config.Diff(then, from, after, ns, false) {
 			if !isLeft[d.Key] && !differsInSensitive(d) {
-				t.Fatalf("%s differs and is not left: %+v", d.Key, d)
+				t.Fatalf("%s differs and is not left: %+v, %v", d.Key, d, cs.Commands)
 			}
 			delete(isLeft, d.Key)
 		}
