@@ -54,6 +54,7 @@ type dev struct {
 	reveal                 bool
 
 	logger  *slog.Logger
+	owner   string // URL of Postgres, as the owner of the database
 	ends    []func() error
 	watches []func(context.Context) error // of servers: each returns when its server has ended, or ctx
 }
@@ -140,7 +141,7 @@ func (d *dev) bind() (net.Listener, error) {
 	return ln, nil
 }
 
-// startPostgres returns the URL that the log connects to.
+// startPostgres returns the URL that the log connects to, and notes the owner's.
 func (d *dev) startPostgres(ctx context.Context) (string, error) {
 	start := time.Now()
 	owner, app, name := d.postgres, d.postgres, "postgres"
@@ -163,6 +164,7 @@ func (d *dev) startPostgres(ctx context.Context) (string, error) {
 	if err := migrations.Up(ctx, owner, appRole, ""); err != nil {
 		return "", err
 	}
+	d.owner = owner
 	d.note("%s is ready (%.1f s)", name, time.Since(start).Seconds())
 	return app, nil
 }
@@ -209,9 +211,14 @@ func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb
 		return err
 	}
 	sealer := audit.NewSealer(log, key, d.logger)
+	if d.postgres == "" { // the folder's checkpoint is that of the folder's own log
+		if err := sealer.Keep(filepath.Join(d.data, "seal.checkpoint")); err != nil {
+			return err
+		}
+	}
 	projector := projections.New(log, rdb, projections.Config{Logger: d.logger})
 	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status, MayReveal: api.RevealIf(d.reveal)})
-	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL, Database: d.databaseURL}
+	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL, Database: d.databaseURL, Owner: d.owner}
 	if err := here.write(d.data); err != nil {
 		return err
 	}

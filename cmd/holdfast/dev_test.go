@@ -12,9 +12,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/internal/testenv"
 )
 
@@ -125,11 +127,86 @@ func TestDev(t *testing.T) {
 	again.end(t)
 }
 
-// TestDevElsewhere: own servers, and a data folder that commands do not find by themselves.
+// TestDevKeepsItsCheckpoint: a log that became shorter is not sealed after a restart either, until that is declared as
+// the message says; one that was begun anew is.
+func TestDevKeepsItsCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // Postgres may run as another user
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	kept := func(size int64) func() bool {
+		return func() bool {
+			text, err := os.ReadFile(".holdfast/seal.checkpoint")
+			c, openErr := audit.OpenCheckpoint(string(text), "")
+			return err == nil && openErr == nil && c.N == size
+		}
+	}
+	d := startDev(t)
+	here(t, exitOK, "create", "demo", "--open")
+	here(t, exitOK, "set", "demo/greeting=hello")
+	testenv.Eventually(t, "the checkpoint is kept", kept(2))
+	f, _ := readDevFile(defaultData)
+	forget(t, f.Owner)
+	d.end(t)
+	if err := os.Remove(".holdfast/holdfast.log"); err != nil { // what the first one said is not the second's
+		t.Fatal(err)
+	}
+
+	d = startDev(t)
+	testenv.Eventually(t, "dev says what is wrong, and what to do", func() bool {
+		log, err := os.ReadFile(".holdfast/holdfast.log")
+		return err == nil && strings.Contains(string(log), "2 events were sealed, and now 0") && strings.Contains(string(log), "declare that: holdfast epoch new")
+	})
+	here(t, exitOK, "epoch", "new", "--reason", "the data of yesterday")
+	testenv.Eventually(t, "it is sealed again", kept(1))
+	here(t, exitOK, "create", "demo", "--open")
+	here(t, exitOK, "set", "demo/greeting=hello")
+	testenv.Eventually(t, "what follows is sealed", kept(3))
+	d.end(t)
+
+	if err := os.RemoveAll(".holdfast/postgres"); err != nil {
+		t.Fatal(err)
+	}
+	d = startDev(t)
+	here(t, exitOK, "create", "demo", "--open")
+	testenv.Eventually(t, "the new log is sealed", kept(1))
+	d.end(t)
+}
+
+// forget makes the log empty, as putting back an older copy of the database does.
+func forget(t *testing.T, owner string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), `
+		BEGIN;
+		ALTER TABLE events DISABLE TRIGGER events_are_facts;
+		DELETE FROM events;
+		ALTER TABLE events ENABLE TRIGGER events_are_facts;
+		UPDATE head SET position = 0;
+		DELETE FROM tiles;
+		UPDATE checkpoint SET size = 0, note = '';
+		COMMIT`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDevElsewhere: own servers, and a data folder that commands do not find by themselves. The checkpoint in it is not theirs.
 func TestDevElsewhere(t *testing.T) {
 	owner, _ := testenv.Database(t)
 	redisURL, _ := testenv.Redis(t)
 	t.Chdir(t.TempDir())
+	if err := os.Mkdir("data", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("data/seal.checkpoint", []byte("of the log in this folder"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	d := startDev(t, "--postgres", owner, "--redis", redisURL, "--data", "data")
 	got := d.out.String()
 	if !strings.Contains(got, " --api http://127.0.0.1:") || !strings.Contains(got, " --redis "+redisURL+" create demo --open") {

@@ -19,6 +19,7 @@ type devFile struct {
 	API      string `json:"api"`
 	Redis    string `json:"redis"`
 	Database string `json:"database"`
+	Owner    string `json:"owner"` // URL of the same database
 }
 
 func devFileIn(dir string) string { return filepath.Join(dir, "dev.json") }

@@ -37,9 +37,9 @@ It connects as the owner of the database: the application's role may not do this
 		Example: `  holdfast epoch new --owner-url postgres://owner@db/holdfast --reason "restored the backup of 20 November, 03:00"`,
 		Args:    takes(0, 0),
 	}
-	cmd.Flags().StringVar(&ownerURL, "owner-url", "", "postgres:// URL of the owner (HOLDFAST_OWNER_URL)")
+	cmd.Flags().StringVar(&ownerURL, "owner-url", "", "postgres:// URL of the owner (HOLDFAST_OWNER_URL; default that of a running dev)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		url := firstOf(ownerURL, c.env("HOLDFAST_OWNER_URL"))
+		url := firstOf(ownerURL, c.env("HOLDFAST_OWNER_URL"), findDev().Owner)
 		if url == "" {
 			return usageError{errors.New("the owner's URL is missing; give --owner-url or HOLDFAST_OWNER_URL")}
 		}
