@@ -112,15 +112,20 @@ func (s *store) sealingWith(key audit.Key, file string) (*audit.Sealer, func()) 
 			s.t.Fatal(err)
 		}
 	}
+	return sealer, s.running(sealer)
+}
+
+// running runs a sealer and returns how to end it.
+func (s *store) running(sealer *audit.Sealer) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		sealer.Run(ctx)
 	}()
-	stop := func() { cancel(); <-ended }
+	stop = func() { cancel(); <-ended }
 	s.t.Cleanup(stop)
-	return sealer, stop
+	return stop
 }
 
 // sealed waits until all is sealed, and returns the checkpoint.

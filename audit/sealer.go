@@ -37,6 +37,8 @@ type Sealer struct {
 	known  Checkpoint // sealed last, as far as this process knows
 	signed string     // the note of known
 	loaded bool       // known is what is stored, unless another process has sealed since
+	judged Checkpoint // of another key, that the events were held against last, since it was elected
+	unfit  error      // why they do not fit judged; nil: they do
 	file   string     // that keeps a checkpoint; empty: none does
 	kept   string     // the note in it
 
@@ -132,7 +134,7 @@ func (s *Sealer) Run(ctx context.Context) {
 // lead seals for as long as this process is elected.
 func (s *Sealer) lead(ctx context.Context) error {
 	s.report(func(st *SealerStatus) { st.Active = true })
-	s.loaded = false
+	s.loaded, s.judged = false, Checkpoint{} // the log may have been mended meanwhile
 	for wait := sealEvery; ; {
 		err := s.catchUp(ctx)
 		if ctx.Err() != nil {
@@ -195,10 +197,14 @@ func (s *Sealer) open(sealed eventlog.Sealed) (Checkpoint, error) {
 }
 
 // vouch says whether this key may sign on from a checkpoint. Keys are replaced, but anybody has one: from that of another
-// only if the events themselves, all of which are read, make its root.
+// only if the events themselves, all of which are read, make its root. They are read once for a checkpoint: each retry would
+// else read the whole log.
 func (s *Sealer) vouch(ctx context.Context, c Checkpoint) error {
 	if c.Key == s.key.Verifier() || c.Tree == s.known.Tree {
 		return nil
+	}
+	if c == s.judged {
+		return s.unfit
 	}
 	var tree Tree
 	err := s.log.Rows(ctx, 0, events.Position(c.N), func(r eventlog.Row) error {
@@ -208,8 +214,11 @@ func (s *Sealer) vouch(ctx context.Context, c Checkpoint) error {
 	if err != nil {
 		return err
 	}
+	s.judged, s.unfit = c, nil
 	if got := tree.Sum(); got != c.Tree {
-		return fmt.Errorf("another key, %s, has sealed %d events, which do not fit its checkpoint: their root is %s", c.Key, c.N, got.Hash)
+		s.unfit = fmt.Errorf("another key, %s, has sealed %d events, which do not fit its checkpoint: their root is %s; "+
+			"once they are mended, start this program again, so that it reads them anew", c.Key, c.N, got.Hash)
+		return s.unfit
 	}
 	s.logger.Warn("the log was sealed with another key; it is sealed with this one from now on", "before", c.Key, "now", s.key.Verifier())
 	return nil

@@ -179,6 +179,39 @@ func TestSealerChecksWhatAnotherKeySealed(t *testing.T) {
 	}
 }
 
+// A sealer that refuses what another key has sealed does not read the log at each retry, until it is elected anew.
+func TestSealerReadsWhatItRefusesOnce(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.post(300)
+	s.seal()
+	sealed, err := s.log.Sealed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.execute(`UPDATE events SET actor = 'eve' WHERE position = 7`)
+	sealer, stop := s.sealing(newKey(t))
+	says := func(want string) {
+		t.Helper()
+		testenv.Eventually(t, "the sealer says: "+want, func() bool {
+			err := sealer.Status().Err
+			return err != nil && strings.Contains(err.Error(), want)
+		})
+	}
+	says("which do not fit its checkpoint")
+	s.execute(`REVOKE SELECT ON events FROM holdfast_app`)  // who reads the log now says so
+	s.execute(`UPDATE checkpoint SET note = 'all is well'`) // which a retry finds
+	says("not a checkpoint")
+	s.execute(`UPDATE checkpoint SET note = '` + sealed.Note + `'`) // and the next one finds what was refused
+	says("which do not fit its checkpoint")
+
+	s.execute(`UPDATE events SET actor = 'ann' WHERE position = 7`, `GRANT SELECT ON events TO holdfast_app`)
+	stop()
+	s.running(sealer)
+	s.post(1)
+	s.sealed()
+}
+
 // A sealer that keeps its checkpoint seals no forged history after a restart either, not until an epoch is declared.
 func TestSealerKeepsItsCheckpoint(t *testing.T) {
 	t.Parallel()
