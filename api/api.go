@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/projections"
 )
@@ -25,6 +26,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Projector says how the projector does, where it runs in this process. Default: its heartbeat in Redis is read.
 	Projector func() projections.Status
+	// Sealer says how sealing does, where the log is sealed in this process. Default: nothing is said of it.
+	Sealer func() audit.SealerStatus
 	// Hosts are further names that a request's Host may have on a connection to a loopback address, beside localhost and
 	// loopback addresses: those of a reverse proxy on this machine. Any other is refused, so that a web page can not
 	// reach the API by giving its own name a loopback address.
@@ -41,6 +44,7 @@ type server struct {
 	views     *views // nil: no Redis
 	logger    *slog.Logger
 	projector func() projections.Status
+	sealer    func() audit.SealerStatus
 	watches   *watches
 	mayReveal func(*http.Request) bool
 	huma      huma.API
@@ -59,7 +63,8 @@ func New(cfg Config) http.Handler {
 		cfg.MaxWatchers = DefaultMaxWatchers
 	}
 	mux := http.NewServeMux()
-	s := &server{log: cfg.Log, logger: cfg.Logger, projector: cfg.Projector, mayReveal: cfg.MayReveal, huma: humago.New(mux, openapiConfig())}
+	s := &server{log: cfg.Log, logger: cfg.Logger, projector: cfg.Projector, sealer: cfg.Sealer, mayReveal: cfg.MayReveal}
+	s.huma = humago.New(mux, openapiConfig())
 	s.watches = &watches{hub: newHub(cfg.Log, cfg.Logger), max: int64(cfg.MaxWatchers)}
 	if cfg.Redis != nil {
 		s.views = newViews(cfg.Redis, cfg.Logger)

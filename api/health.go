@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
@@ -48,7 +49,7 @@ func (s *server) health() {
 }
 
 // ready: without Postgres nothing can be written nor known to exist, so it must be there. Without Redis or the projector
-// reads go on from the log.
+// reads go on from the log. Sealing has nothing to do with being ready.
 func (s *server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	body := Ready{Parts: map[string]Part{"server": {OK: true}}}
 	if lifeOf(ctx).draining.Err() != nil {
@@ -58,6 +59,9 @@ func (s *server) ready(ctx context.Context, _ *struct{}) (*readyOutput, error) {
 	body.Ready = body.Parts["server"].OK && body.Parts["postgres"].OK && body.Parts["schema"].OK
 	if s.views != nil {
 		s.readyViews(ctx, body.Parts)
+	}
+	if s.sealer != nil {
+		body.Parts["sealing"] = sealingPart(s.sealer())
 	}
 	for _, part := range body.Parts {
 		body.Degraded = body.Degraded || !part.OK
@@ -106,6 +110,15 @@ func (s *server) readyViews(ctx context.Context, parts map[string]Part) {
 	if st := s.projector(); st.Err != nil {
 		parts["projector"] = Part{Why: "does not get on; its log says why", Position: events.Position(st.Position), Lag: st.Head - st.Position}
 	}
+}
+
+// sealingPart: one that stands by has no cause for worry of its own.
+func sealingPart(st audit.SealerStatus) Part {
+	part := Part{OK: true, Active: st.Active, Position: st.Size}
+	if st.Active && st.Err != nil {
+		part.OK, part.Why = false, st.Err.Error()
+	}
+	return part
 }
 
 func heartbeatPart(beat view.Heartbeat, now time.Time) Part {

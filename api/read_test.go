@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/testenv"
 	"github.com/holdfast-config/holdfast/readmodel/view"
@@ -319,5 +321,33 @@ func TestReadyz(t *testing.T) {
 	a := c.do("GET", "/readyz", "")
 	if a.status != http.StatusServiceUnavailable || !strings.Contains(string(a.body), `"postgres":{"ok":false`) {
 		t.Errorf("no postgres: got %d %s", a.status, a.body)
+	}
+}
+
+// TestReadyzOfSealing: where the log is sealed in this process, it is said how that does, and no more than that.
+func TestReadyzOfSealing(t *testing.T) {
+	var st audit.SealerStatus
+	c := serveConfig(t, api.Config{Log: testenv.Log(t), Sealer: func() audit.SealerStatus { return st }})
+	for _, test := range []struct {
+		name     string
+		status   audit.SealerStatus
+		want     api.Part
+		degraded bool
+	}{
+		{"it seals", audit.SealerStatus{Active: true, Size: 5}, api.Part{OK: true, Active: true, Position: 5}, false},
+		{"it refuses", audit.SealerStatus{Active: true, Size: 5, Err: errors.New("it ends at 3")},
+			api.Part{Active: true, Position: 5, Why: "it ends at 3"}, true},
+		{"it stands by", audit.SealerStatus{Size: 5, Err: errors.New("from when it was elected")}, api.Part{OK: true, Position: 5}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			st = test.status
+			r := get[api.Ready](c, "/readyz") // hence with status 200
+			if diff := cmp.Diff(test.want, r.Parts["sealing"]); diff != "" || !r.Ready || r.Degraded != test.degraded {
+				t.Errorf("got %+v %s", r, diff)
+			}
+		})
+	}
+	if r := get[api.Ready](serve(t, nil), "/readyz"); len(r.Parts) != 3 {
+		t.Errorf("nothing is sealed here: got %+v", r)
 	}
 }

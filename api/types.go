@@ -170,7 +170,7 @@ type KeyDefinition struct {
 type Ready struct {
 	Ready    bool            `json:"ready" doc:"Requests are answered"`
 	Degraded bool            `json:"degraded" doc:"Some part is not ok"`
-	Parts    map[string]Part `json:"parts" doc:"By name: postgres, schema, redis, projector, server"`
+	Parts    map[string]Part `json:"parts" doc:"By name: postgres, schema, redis, projector, sealing, server"`
 }
 
 // Part is the state of something the API needs.
@@ -178,8 +178,10 @@ type Part struct {
 	OK  bool   `json:"ok"`
 	Why string `json:"why,omitempty" doc:"Why it is not ok and what follows from that"`
 	// Of schema: where the log ends. Of projector: what it has put into Redis, how many events the log is ahead, and how
-	// long ago it said so.
+	// long ago it said so. Of sealing, where the log is sealed in this process: elected, while the others stand by, and up
+	// to where it has sealed.
 	Position events.Position `json:"position,omitempty"`
 	Lag      int64           `json:"lag,omitempty"`
 	Age      string          `json:"age,omitempty"`
+	Active   bool            `json:"active,omitempty"`
 }

@@ -114,6 +114,9 @@ func (set *settings) serve(ctx context.Context, ln net.Listener, logger *slog.Lo
 			if sealer, err = set.Sealer(log, logger); err != nil {
 				return err
 			}
+			if sealer != nil {
+				cfg.Sealer = sealer.Status
+			}
 		}
 	case set.project:
 		return errors.New("--projector needs --redis or HOLDFAST_REDIS")

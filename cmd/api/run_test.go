@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-config/holdfast/api"
+	"github.com/holdfast-config/holdfast/audit"
 	"github.com/holdfast-config/holdfast/internal/testenv"
 	"github.com/holdfast-config/holdfast/readmodel/view"
 )
@@ -30,7 +31,11 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var stderr testenv.Output
-	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LOG": "json"})
+	key, err := audit.GenerateKey("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := environment(map[string]string{"HOLDFAST_DATABASE": app, "HOLDFAST_REDIS": redis, "HOLDFAST_LOG": "json", "HOLDFAST_SEAL_KEY": key})
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--projector", "--reveal-sensitive"}, env, &stderr)
@@ -60,6 +65,16 @@ func TestRun(t *testing.T) {
 	testenv.Eventually(t, "the same process projects", func() bool {
 		head, err := view.LoadHead(t.Context(), rdb, "free")
 		return err == nil && head.Position == written.Position && head.Keys == 1
+	})
+	testenv.Eventually(t, "the same process seals, and says so", func() bool {
+		resp, err := http.Get(base + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var r api.Ready
+		err = json.NewDecoder(resp.Body).Decode(&r)
+		return err == nil && r.Parts["sealing"] == api.Part{OK: true, Active: true, Position: written.Position}
 	})
 	revealed, err := http.Get(base + "/v1/namespaces/free/values?reveal=true")
 	if err != nil {

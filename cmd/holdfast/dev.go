@@ -217,7 +217,8 @@ func (d *dev) serve(ctx context.Context, ln net.Listener, log *eventlog.Log, rdb
 		}
 	}
 	projector := projections.New(log, rdb, projections.Config{Logger: d.logger})
-	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status, MayReveal: api.RevealIf(d.reveal)})
+	handler := api.New(api.Config{Log: log, Redis: rdb, Logger: d.logger, Projector: projector.Status, Sealer: sealer.Status,
+		MayReveal: api.RevealIf(d.reveal)})
 	here := devFile{PID: os.Getpid(), API: "http://" + ln.Addr().String(), Redis: redisURL, Database: d.databaseURL, Owner: d.owner}
 	if err := here.write(d.data); err != nil {
 		return err

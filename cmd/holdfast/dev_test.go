@@ -104,7 +104,7 @@ func TestDev(t *testing.T) {
 	}
 	t.Chdir(filepath.Join(dir, "below"))
 	here(t, exitOK, "set", "demo/greeting=hello")
-	if got, _ := here(t, exitOK, "ready"); strings.Contains(got, "not ok") {
+	if got, _ := here(t, exitOK, "ready"); strings.Contains(got, "not ok") || !strings.Contains(got, "sealing") {
 		t.Errorf("ready: %s", got)
 	}
 	t.Chdir(dir)
@@ -157,6 +157,10 @@ func TestDevKeepsItsCheckpoint(t *testing.T) {
 	testenv.Eventually(t, "dev says what is wrong, and what to do", func() bool {
 		log, err := os.ReadFile(".holdfast/holdfast.log")
 		return err == nil && strings.Contains(string(log), "2 events were sealed, and now 0") && strings.Contains(string(log), "declare that: holdfast epoch new")
+	})
+	testenv.Eventually(t, "it says so when asked, too", func() bool {
+		got, _ := here(t, exitOK, "ready")
+		return strings.Contains(got, "declare that: holdfast epoch new")
 	})
 	here(t, exitOK, "epoch", "new", "--reason", "the data of yesterday")
 	testenv.Eventually(t, "it is sealed again", kept(1))
