@@ -170,6 +170,13 @@ type change struct {
 }
 
 func (a *applying) parse(text []byte) (commands.ChangeSet, error) {
+	if json.Valid(text) { // else the decoder says what is wrong
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		if err := noneTwice(dec, ""); err != nil {
+			return commands.ChangeSet{}, err
+		}
+	}
 	var ch change
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -188,6 +195,11 @@ func (a *applying) parse(text []byte) (commands.ChangeSet, error) {
 	if dec.More() {
 		return commands.ChangeSet{}, errors.New("goes on after the change set; write one a line")
 	}
+	for _, key := range ch.Unset {
+		if _, both := ch.Set[key]; both {
+			return commands.ChangeSet{}, fmt.Errorf("has %q in set and in unset", key)
+		}
+	}
 	actor, reason := firstOf(ch.Actor, a.who()), firstOf(ch.Reason, a.reason)
 	var body []byte
 	var err error
@@ -203,6 +215,39 @@ func (a *applying) parse(text []byte) (commands.ChangeSet, error) {
 		return commands.ChangeSet{}, err
 	}
 	return commands.Parse(a.ns, actor, body)
+}
+
+// noneTwice refuses JSON in which an object has a member twice: encoding/json would take the last in silence. The path says
+// where in the line it is.
+func noneTwice(dec *json.Decoder, path string) error {
+	open, err := dec.Token()
+	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
+		return err
+	}
+	seen := map[string]bool{}
+	for i := 0; dec.More(); i++ {
+		name := strconv.Itoa(i)
+		if open == json.Delim('{') {
+			token, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			name, _ = token.(string)
+			same := name
+			if path == "" || path == "expect." { // of a struct's fields, the decoder takes any case
+				same = strings.ToLower(name)
+			}
+			if seen[same] {
+				return errors.New(strings.TrimSpace(fmt.Sprintf("%s has %q twice", strings.TrimSuffix(path, "."), clip(name))))
+			}
+			seen[same] = true
+		}
+		if err := noneTwice(dec, path+name+"."); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token()
+	return err
 }
 
 // origin tells where a line of the short form comes from.

@@ -152,6 +152,8 @@ func TestReadPlain(t *testing.T) {
 			"A": `"1"`, "B": `"two words"`, "C": `"it $x \\n"`, "D": `"x\n\"y\" $HOME"`, "E": `""`, "F": `"a\nb"`, "G": `"a#b"`}},
 		{"a.properties", "# c\ndb.host = db1\ndb.port:5432\nlong=a \\\n  b\nraw=${x}\n", map[events.Key]events.Value{
 			"db.host": `"db1"`, "db.port": `"5432"`, "long": `"a b"`, "raw": `"${x}"`}},
+		{"dos.properties", "\ufeffa=1 \\\r\n  2\r\n! b \\\r\nc=\\\\\r\nd\r\n", map[events.Key]events.Value{
+			"a": `"1 2"`, "c": `"\\"`, "d": `""`}},
 		{"-", "a: 1", map[events.Key]events.Value{"a": "1"}},
 		{"-", ` {"a": 1}`, map[events.Key]events.Value{"a": "1"}},
 	} {

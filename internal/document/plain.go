@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/magiconair/properties"
 	"go.yaml.in/yaml/v3"
@@ -96,7 +97,7 @@ func (r *plainReader) document(untyped bool) (*Document, error) {
 type assignment struct {
 	name string
 	text string
-	line int // 0: not known
+	line int
 }
 
 func readText(list []assignment, err error) (*Document, error) {
@@ -115,17 +116,49 @@ func readText(list []assignment, err error) (*Document, error) {
 	return r.document(true)
 }
 
-// parseProperties reads Java properties in UTF-8. As Java does, it takes a name's last value; it expands nothing.
+// parseProperties reads Java properties in UTF-8. Unlike Java, which takes a name's last value, it lists all of them, so
+// that a name that is there twice is refused; so it reads setting by setting. It expands nothing.
 func parseProperties(data []byte) ([]assignment, error) {
-	loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
-	p, err := loader.LoadBytes(data)
-	if err != nil {
-		return nil, &Error{Err: fmt.Errorf("is not in the form of properties: %w", err)}
+	if !utf8.Valid(data) {
+		return nil, &Error{Err: errors.New("is not valid UTF-8")}
 	}
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
+	loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+	lines := strings.Split(text, "\n")
 	var list []assignment
-	for _, name := range p.Keys() {
-		text, _ := p.Get(name)
-		list = append(list, assignment{name: name, text: text})
+	for i := 0; i < len(lines); {
+		start, text := i, strings.TrimLeft(lines[i], " \t\f")
+		i++
+		if text == "" || text[0] == '#' || text[0] == '!' {
+			continue
+		}
+		if text[0] == '=' || text[0] == ':' {
+			return nil, &Error{Line: start + 1, Err: errors.New("has no name before the separator")}
+		}
+		for i < len(lines) && goesOn(lines[i-1]) {
+			i++
+		}
+		p, err := loader.LoadBytes([]byte(strings.Join(lines[start:i], "\n")))
+		if err != nil {
+			return nil, propertiesError(start+1, err)
+		}
+		for name, text := range p.Map() {
+			list = append(list, assignment{name: name, text: text, line: start + 1})
+		}
 	}
 	return list, nil
+}
+
+// goesOn says whether a line of properties goes on in the next: its last backslash is not itself escaped.
+func goesOn(line string) bool {
+	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
+}
+
+// propertiesError takes the library's own prefix off: "properties: Line 1: …".
+func propertiesError(line int, err error) error {
+	text := strings.TrimPrefix(err.Error(), "properties: ")
+	if _, after, found := strings.Cut(text, ": "); found {
+		text = after
+	}
+	return &Error{Line: line, Err: errors.New("is not in the form of properties: " + text)}
 }

@@ -177,17 +177,21 @@ func mergedMembers(n *yaml.Node, depth int) ([]member, error) {
 	}
 	var list []member
 	var merged []*yaml.Node
+	mergeLine := 0
 	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := deref(n.Content[i]), deref(n.Content[i+1])
 		switch {
 		case name.Kind != yaml.ScalarNode:
 			return nil, &Error{Line: name.Line, Err: errors.New("a name is a list or a mapping; it must be text")}
-		case name.ShortTag() == "!!merge" && value.Kind == yaml.SequenceNode:
-			merged = append(merged, value.Content...)
-			continue
 		case name.ShortTag() == "!!merge":
-			merged = append(merged, value)
+			if mergeLine > 0 {
+				return nil, &Error{Line: name.Line, Err: fmt.Errorf("<< stands here again, first in line %d; write a list: [*a, *b]", mergeLine)}
+			}
+			mergeLine, merged = name.Line, []*yaml.Node{value}
+			if value.Kind == yaml.SequenceNode {
+				merged = value.Content
+			}
 			continue
 		case lines[name.Value] > 0:
 			return nil, &Error{Line: name.Line, Err: fmt.Errorf("%q stands here again, first in line %d", name.Value, lines[name.Value])}
