@@ -46,7 +46,9 @@ func values(t *testing.T, s *system, ns string) map[events.Key]events.Value {
 	}
 	found := map[events.Key]events.Value{}
 	for _, v := range list {
-		found[v.Key] = v.Value
+		if !v.NoValue {
+			found[v.Key] = v.Value
+		}
 	}
 	return found
 }

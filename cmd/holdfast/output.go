@@ -26,14 +26,16 @@ type setting struct {
 	shown
 }
 
-// shown is an entry as it is shown. A sensitive value is left out, and masked says so, unless it was asked for.
+// shown is an entry as it is shown. A sensitive value is left out, and masked says so, unless it was asked for. A key that is
+// defined and has no value has no entry: noValue says so, and there is nothing to say of where it comes from.
 type shown struct {
 	Value     events.Value    `json:"value,omitzero"`
 	Masked    bool            `json:"masked,omitzero"`
+	NoValue   bool            `json:"no_value,omitzero"`
 	Kind      events.Kind     `json:"kind"`
-	Revision  events.Revision `json:"revision"`
-	Position  events.Position `json:"position"`
-	From      string          `json:"from"`
+	Revision  events.Revision `json:"revision,omitzero"`
+	Position  events.Position `json:"position,omitzero"`
+	From      string          `json:"from,omitzero"`
 	Sensitive bool            `json:"sensitive,omitzero"`
 }
 
@@ -48,7 +50,7 @@ func (c *cli) show(e api.Entry) shown {
 // text is the entry's value for people; nil is none.
 func (s *shown) text() string {
 	switch {
-	case s == nil:
+	case s == nil || s.NoValue:
 		return nothing
 	case s.Masked:
 		return mask

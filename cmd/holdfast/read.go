@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -85,8 +86,10 @@ func (c *cli) listCommand() *cobra.Command {
 	var prefix string
 	var at atFlag
 	cmd := &cobra.Command{
-		Use:               "list [NAMESPACE]",
-		Short:             "List the namespaces, or the effective values of one",
+		Use:   "list [NAMESPACE]",
+		Short: "List the namespaces, or the keys of one and their effective values",
+		Long: `List shows the namespaces, or the keys of one and their effective values. A key that is defined and has no value is there,
+too: with – in the table, and with "no_value": true instead of a value elsewhere.`,
 		Example:           "  holdfast list\n  holdfast list postgres.main --prefix log_\n  holdfast list postgres.main --at before-sale",
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.completeNamespace,
@@ -169,16 +172,47 @@ func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, p
 	if err := cl.get(ctx, &values, cl.revealing(query), "v1", "namespaces", string(ns), "values"); err != nil {
 		return err
 	}
-	var list []setting
-	for _, key := range slices.Sorted(maps.Keys(values.Values)) {
-		list = append(list, setting{ns, key, c.show(values.Values[key])})
+	without, err := cl.withoutValue(ctx, values, query)
+	if err != nil {
+		return err
 	}
+	var list []setting
+	for key, e := range values.Values {
+		list = append(list, setting{ns, key, c.show(e)})
+	}
+	for key, d := range without {
+		if strings.HasPrefix(string(key), prefix) {
+			list = append(list, setting{ns, key, shown{NoValue: true, Kind: d.Kind, Sensitive: d.Sensitive}})
+		}
+	}
+	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(string(a.Key), string(b.Key)) })
 	return printAll(c, list, func(w io.Writer) {
 		row(w, "KEY", "VALUE", "KIND", "FROM", "REVISION")
 		for _, s := range list {
+			if s.NoValue {
+				row(w, s.Key, s.text(), s.Kind, nothing, nothing)
+				continue
+			}
 			row(w, s.Key, s.text(), s.Kind, s.From, s.Revision)
 		}
 	})
+}
+
+// withoutValue reads the definitions of the keys that have no effective value; query is that of the values. A key that was
+// given a definition and a default after the values were read is left out, as values are.
+func (c *client) withoutValue(ctx context.Context, values api.Values, query url.Values) (map[events.Key]api.Definition, error) {
+	query = maps.Clone(query)
+	query.Del("prefix")
+	query.Set("min_position", fmt.Sprint(values.Position))
+	var list api.Definitions
+	if err := c.get(ctx, &list, query, "v1", "namespaces", string(values.Namespace), "definitions"); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(list.Definitions, func(key events.Key, d api.Definition) bool {
+		_, has := values.Values[key]
+		return has || d.Default != "" || d.Masked
+	})
+	return list.Definitions, nil
 }
 
 // entries reads some settings; one without an effective value, or in no namespace, is nil.
