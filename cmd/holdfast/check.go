@@ -51,7 +51,7 @@ func (c *cli) openRedis(ctx context.Context) (redis.UniversalClient, error) {
 	defer cancel()
 	if err := rdb.Ping(ctx).Err(); err != nil {
 		rdb.Close()
-		return nil, unreachableError{fmt.Errorf("redis at %s does not answer: %w", strings.Join(options.Addrs, ", "), err)}
+		return nil, unreachableError{fmt.Errorf("redis at %s does not answer: %w; name it with --redis, if it is another", strings.Join(options.Addrs, ", "), err)}
 	}
 	return rdb, nil
 }

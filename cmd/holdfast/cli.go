@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !c.begun {
-		err = usageError{err}
+		err = usageError{plainUsage(cmd, err)}
 	}
 	if err == nil {
 		return exitOK
@@ -104,6 +104,16 @@ func unknownCommand(root *cobra.Command, args []string) error {
 		return fmt.Errorf("unknown command %q; did you mean %q?", args[0], near.Name())
 	}
 	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// plainUsage says which flags a command needs as [takes] says which arguments; cobra's own text is: required flag(s) "to" not set.
+func plainUsage(cmd *cobra.Command, err error) error {
+	names, found := strings.CutPrefix(err.Error(), "required flag(s) ")
+	if !found {
+		return err
+	}
+	names = strings.ReplaceAll(strings.TrimSuffix(names, " not set"), `"`, "")
+	return fmt.Errorf("%s needs --%s", cmd.Name(), strings.ReplaceAll(names, ", ", " and --"))
 }
 
 // takes checks how many arguments there are, and says which ones the command takes. Fewer than 0 at most: any number.

@@ -71,6 +71,9 @@ func (f *diffFlags) query(other []string) (url.Values, error) {
 	if len(other) == 0 && f.from == "" && f.to == "" {
 		return nil, usageError{errors.New("name a point with --from, or another namespace")}
 	}
+	if len(other) == 0 && f.from == f.to {
+		return nil, usageError{errors.New("--from and --to are the same point; leave one out to compare the other with now")}
+	}
 	query := url.Values{}
 	for _, name := range other {
 		against, err := parseNamespace(name)

@@ -95,6 +95,9 @@ func explain(err error) string {
 	if errors.Is(err, errDiffers) {
 		return ""
 	}
+	if problem := new(api.Problem); errors.As(err, &problem) && problem.Type == api.ProblemNamespaceNotFound && !errors.As(err, new(*refusal)) {
+		return err.Error() + "; see: holdfast list"
+	}
 	return err.Error()
 }
 

@@ -110,6 +110,10 @@ func (c *cli) printHistory(ctx context.Context, ns events.Namespace, query url.V
 		return err
 	}
 	return c.print(nonNil(all), func(w io.Writer) {
+		if len(all) == 0 {
+			c.note("no change set of %s is what was asked for", ns)
+			return
+		}
 		row(w, "TIME", "REVISION", "ACTOR", "REASON", "CHANGE")
 		for _, cs := range all {
 			c.historyRows(w, cs, ns)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -107,6 +108,10 @@ func (m *importing) read() (*document.Document, error) {
 		}
 		return nil, fmt.Errorf("%s is not imported:\n%w", name, err)
 	} else if err != nil {
+		err = fmt.Errorf("--format: %w", err)
+		if filepath.Ext(m.file) == ".jsonl" {
+			err = fmt.Errorf("%w; change sets, one a line, are for: holdfast apply", err)
+		}
 		return nil, usageError{err}
 	}
 	return doc, nil

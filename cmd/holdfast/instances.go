@@ -39,6 +39,10 @@ rejecting (it refused a change), or gone (it has not reported when it should hav
 
 func (c *cli) printInstances(list api.Instances) error {
 	return printAll(c, list.Instances, func(w io.Writer) {
+		if len(list.Instances) == 0 {
+			c.note("no service that reads %s has reported itself", list.Namespace)
+			return
+		}
 		row(w, "APP", "INSTANCE", "HOST", "STANDING", "POSITION", "SOURCE", "AGE", "WHY")
 		for _, in := range list.Instances {
 			position, why := fmt.Sprintf("%d of %d", in.Position, list.Position), ""

@@ -43,12 +43,12 @@ func (c *cli) getCommand() *cobra.Command {
 			}
 			var v api.Value
 			if err := cl.get(cmd.Context(), &v, cl.revealing(query), "v1", "namespaces", string(a.ns), "values", string(a.key)); err != nil {
-				return cl.whyNot(cmd.Context(), a, err)
+				return cl.whyNot(cmd.Context(), a, at, err)
 			}
 			s := c.show(v.Entry)
 			return c.print(setting{a.ns, a.key, s}, func(w io.Writer) {
 				if s.Masked {
-					c.note("%s is sensitive; --show-sensitive shows it", a)
+					c.note("%s is sensitive; --show-sensitive asks for it", a)
 				}
 				fmt.Fprintln(c.out, bare(s)) // not through w, which would align tabs
 			})
@@ -58,14 +58,18 @@ func (c *cli) getCommand() *cobra.Command {
 	return cmd
 }
 
-// whyNot makes the answer that a key has no value say so, too, if nothing defines it: its name may be mistyped.
-func (c *client) whyNot(ctx context.Context, a address, err error) error {
+// whyNot makes the answer that a key has no value say so, too, if nothing defines it, as its name may be mistyped; else how
+// it gets one, unless the question was about the past.
+func (c *client) whyNot(ctx context.Context, a address, at atFlag, err error) error {
 	problem := new(api.Problem)
 	if !errors.As(err, &problem) || problem.Type != api.ProblemNoValue {
 		return err
 	}
-	if d, failed := c.definition(ctx, a); failed != nil || d != nil {
+	switch d, failed := c.definition(ctx, a); {
+	case failed != nil || d != nil && at.text != "":
 		return err
+	case d != nil:
+		return fmt.Errorf("%w: it has no default, and none is set; set it: holdfast set %s=VALUE", err, a)
 	}
 	return fmt.Errorf("%w, and nothing defines it; see: holdfast list %s", err, a.ns)
 }
@@ -98,10 +102,12 @@ too: with – in the table, and with "no_value": true instead of a value elsewhe
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 && at.text != "" {
+			switch {
+			case len(args) == 0 && at.text != "":
 				return usageError{errors.New("--at needs a namespace, whose history it is about")}
-			}
-			if len(args) == 0 {
+			case len(args) == 0 && prefix != "":
+				return usageError{errors.New("--prefix needs a namespace, whose keys it is about")}
+			case len(args) == 0:
 				return c.listNamespaces(cmd.Context(), cl)
 			}
 			ns, err := parseNamespace(args[0])
@@ -130,6 +136,10 @@ func (c *cli) listNamespaces(ctx context.Context, cl *client) error {
 		list = append(list, ns)
 	}
 	return printAll(c, list, func(w io.Writer) {
+		if len(list) == 0 {
+			c.note("there is no namespace yet; make one: holdfast create NAMESPACE")
+			return
+		}
 		row(w, "NAMESPACE", "REVISION", "POSITION", "OPEN", "DESCRIPTION")
 		for _, ns := range list {
 			row(w, ns.Namespace, ns.Revision, ns.Position, ns.Open, words(ns.Description))
@@ -187,6 +197,14 @@ func (c *cli) listValues(ctx context.Context, cl *client, ns events.Namespace, p
 	}
 	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(string(a.Key), string(b.Key)) })
 	return printAll(c, list, func(w io.Writer) {
+		if len(list) == 0 {
+			what := "has no keys"
+			if prefix != "" {
+				what = fmt.Sprintf("has no key that starts with %q", prefix)
+			}
+			c.note("%s %s", ns, what)
+			return
+		}
 		row(w, "KEY", "VALUE", "KIND", "FROM", "REVISION")
 		for _, s := range list {
 			if s.NoValue {

@@ -183,6 +183,12 @@ func (r *restoring) noteLeft(plan api.RestorePlan) {
 
 // printPlan writes a plan for people.
 func (r *restoring) printPlan(w io.Writer, plan api.RestorePlan) {
+	if len(plan.Changes) == 0 {
+		r.note("nothing to do: %s", r.done(plan))
+	}
+	if len(plan.Changes)+len(plan.Left) == 0 {
+		return
+	}
 	row(w, "KEY", "DO", "NOW → THEN")
 	for _, c := range plan.Changes {
 		row(w, c.Key, strings.Join(c.Do, ", "), r.heldText(c.Before)+" → "+r.heldText(c.After))

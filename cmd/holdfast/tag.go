@@ -77,6 +77,10 @@ func (c *cli) tagsCommand() *cobra.Command {
 				return err
 			}
 			return printAll(c, list.Tags, func(w io.Writer) {
+				if len(list.Tags) == 0 {
+					c.note("%s has no tags", ns)
+					return
+				}
 				row(w, "TAG", "REVISION")
 				for _, t := range list.Tags {
 					row(w, t.Tag, t.Revision)

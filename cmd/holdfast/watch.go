@@ -136,7 +136,7 @@ func (c *cli) openReader(ctx context.Context, ns events.Namespace) (*readmodel.R
 	case err != nil:
 		c.note("%s\ntrying Redis all the same", err)
 	case !found:
-		return nil, notFoundError{fmt.Errorf("namespace %s does not exist", ns)}
+		return nil, notFoundError{fmt.Errorf("namespace %s does not exist; see: holdfast list", ns)}
 	}
 	opening, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

@@ -108,7 +108,7 @@ func Read(name string, data []byte, format Format) (*Document, error) {
 		}
 		return readPlain(root)
 	}
-	return nil, fmt.Errorf("unknown format %q; it is one of %s", format, joinFormats())
+	return nil, fmt.Errorf("unknown format %q; it is one of %s", format, joinFormats(Formats))
 }
 
 func formatOf(name string, data []byte) (Format, error) {
@@ -123,12 +123,12 @@ func formatOf(name string, data []byte) (Format, error) {
 	case ext == ".properties":
 		return Properties, nil
 	}
-	return "", fmt.Errorf("%q does not tell the format of the file; give it: one of %s", base, joinFormats())
+	return "", fmt.Errorf("%q does not tell the format of the file; say which it is: %s", base, joinFormats(Formats[1:]))
 }
 
-func joinFormats() string {
+func joinFormats(formats []Format) string {
 	var names []string
-	for _, f := range Formats {
+	for _, f := range formats {
 		names = append(names, string(f))
 	}
 	return strings.Join(names, ", ")
