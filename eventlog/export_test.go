@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,6 +33,21 @@ func (l *Log) ExplainReadOfActor(ctx context.Context, actor, planCacheMode strin
 func (l *Log) ExplainReadOfKey(ctx context.Context, ns events.Namespace, key events.Key, planCacheMode string) (blocks int, plan string, err error) {
 	args := fmt.Sprintf("0, %d, 100, '', NULL, '{%s}', '%s'", endOfLog, ns, key)
 	return l.explain(ctx, planCacheMode, "bigint, bigint, int, text, text[], text[], text", selectOfKey, args)
+}
+
+// PlanOfTail is the plan by which a tail's connection reads what is new.
+func (l *Log) PlanOfTail(ctx context.Context) (plan string, err error) {
+	conn, err := l.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer disconnect(conn)
+	if _, err := conn.Exec(ctx, planOnce+"; PREPARE tail (bigint, bigint, int) AS "+selectAfter); err != nil {
+		return "", err
+	}
+	rows, _ := conn.Query(ctx, "EXPLAIN EXECUTE tail (0, 9, 9)", pgx.QueryExecModeSimpleProtocol)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return strings.Join(lines, "\n"), err
 }
 
 // explain runs a prepared statement: only one can have a generic plan.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
@@ -232,5 +234,24 @@ func TestAwait(t *testing.T) {
 	mustAppend(t, log, "a", set("k", 1))
 	if err := <-reached; err != nil {
 		t.Error(err)
+	}
+}
+
+// A tail that begins when the log is small, as the server knows, must not go on to read all of one that grows.
+func TestTailReadsByPosition(t *testing.T) {
+	owner, app := testenv.Database(t)
+	log := open(t, eventlog.Config{URL: app})
+	mustAppend(t, log, "a", created)
+	conn, err := pgx.Connect(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "ANALYZE events"); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := log.PlanOfTail(t.Context())
+	if err != nil || !strings.Contains(plan, "Index Scan using events_position") || !strings.Contains(plan, "$1") {
+		t.Errorf("%v\n%s", err, plan)
 	}
 }
