@@ -62,9 +62,10 @@
 //
 // History answers change sets, the newest first unless order=oldest, and only those of their changes that were asked for,
 // with the own value or definition before and after each. Of a change set that has more than 8 MiB of them, what comes after
-// (before, with the newest first) has "omitted": true instead; the events have it. next is an opaque cursor for the same question. With Accept:
-// application/x-ndjson all change sets are streamed, one a line, in constant memory; a stream that can not come to its end
-// is cut off. Events are also filtered, by the same parameters; after goes on in the order that was asked for.
+// (before, with the newest first) has "omitted": true instead; the events have it. next is an opaque cursor for the same
+// question. With Accept: application/x-ndjson all change sets are streamed, one a line, in constant memory; a stream that can
+// not come to its end is cut off. Events are also filtered, by the same parameters; after goes on in the order that was
+// asked for.
 //
 // # Sensitive values
 //

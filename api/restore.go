@@ -121,6 +121,9 @@ func (s *server) restore(ctx context.Context, in *restoreInput) (*restoreOutput,
 	if err != nil {
 		return nil, err
 	}
+	if appended.Replayed { // it was decided again all the same, but against another state
+		left = nil
+	}
 	return &restoreOutput{Body: Restored{Written(appended), allLeft(left)}}, nil
 }
 

@@ -193,6 +193,12 @@ func TestRestoreConflicts(t *testing.T) {
 	if first.Replayed || !again.Replayed || again.Position != first.Position {
 		t.Errorf("got %+v, then %+v", first, again)
 	}
+	body = expecting(t, `{"to":"1"}`, c.plan("up.shop", `{"to":"1"}`)) // which changes nothing any more
+	first = decoded[api.Restored](t, c.do("POST", path, body, api.HeaderIdempotencyKey, "nothing"))
+	again = decoded[api.Restored](t, c.do("POST", path, body, api.HeaderIdempotencyKey, "nothing"))
+	if len(first.Left) == 0 || first.Replayed || !again.Replayed || len(again.Left) > 0 {
+		t.Errorf("got %+v, then %+v: what a replayed answer left is not known", first, again)
+	}
 	if got := c.values("up.shop", "")["a"]; got != "1" {
 		t.Errorf("restored is %s, want 1", got)
 	}

@@ -66,7 +66,7 @@ func (s *Sealer) Keep(file string) error {
 		return err
 	}
 	if s.known, err = OpenCheckpoint(string(text), ""); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w; put back a copy, or move it away: what is stored is then gone on from as it is", file, err)
 	}
 	s.kept = string(text)
 	return nil

@@ -112,25 +112,10 @@ func (r *restoration) key(key events.Key) {
 // definition returns the own definition that key is to have (nil: none), and the one that is in force with it.
 func (r *restoration) definition(key events.Key) (own *events.Definition, inForce *config.Definition) {
 	wanted, by, defined := r.then.Definition(r.from, key)
-	above, _, inherited := r.now.Definition(r.parent, key)
-	present, _ := r.space.Key(key)
-	_, had := r.then.Effective(r.from, key)
-	switch {
-	case !defined && had && present.Definition != nil && r.sensitive(key) && !r.now.Sensitive(r.parent, key):
-		r.leave(key, "is sensitive and was not defined then; its definition stays, or the value would show")
-		return &present.Definition.Definition, present.Definition
-	case !defined && inherited:
-		r.leave(key, fmt.Sprintf("is defined in %s, which can not be undone here", above.From))
-		if had && present.Definition != nil {
-			return &present.Definition.Definition, present.Definition
-		}
-		return nil, above
-	case !defined && had && present.Definition != nil && !r.space.Open && !r.now.Known(r.parent, key):
-		r.leave(key, "was not defined, and the namespace is not open; its definition stays, or it could have no value")
-		return &present.Definition.Definition, present.Definition
-	case !defined:
-		return nil, nil
+	if !defined {
+		return r.undefined(key)
 	}
+	above, _, inherited := r.now.Definition(r.parent, key)
 	made, hidden := wanted.Definition, wanted.Definition
 	hidden.Sensitive = true
 	if r.sensitive(key) {
@@ -142,6 +127,29 @@ func (r *restoration) definition(key events.Key) (own *events.Definition, inForc
 		return nil, above
 	}
 	return &made, &config.Definition{Definition: made, From: wanted.From, Revision: wanted.Revision, Position: wanted.Position}
+}
+
+// undefined is definition for a key that had none. Where the key had a value and has an own definition now, that stays if the
+// value could not be restored without it.
+func (r *restoration) undefined(key events.Key) (own *events.Definition, inForce *config.Definition) {
+	above, _, inherited := r.now.Definition(r.parent, key)
+	present, _ := r.space.Key(key)
+	_, had := r.then.Effective(r.from, key)
+	stays := had && present.Definition != nil
+	switch {
+	case stays && r.sensitive(key) && !r.now.Sensitive(r.parent, key):
+		r.leave(key, "is sensitive and was not defined then; its definition stays, or the value would show")
+	case inherited:
+		r.leave(key, fmt.Sprintf("is defined in %s, which can not be undone here", above.From))
+	case stays && !r.space.Open && !r.now.Known(r.parent, key):
+		r.leave(key, "was not defined, and the namespace is not open; its definition stays, or it could have no value")
+	default:
+		return nil, nil
+	}
+	if stays {
+		return &present.Definition.Definition, present.Definition
+	}
+	return nil, above
 }
 
 // sensitive says whether a definition that is made for key has to call it so: the present own one does, or one of then's, and

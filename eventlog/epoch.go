@@ -21,8 +21,7 @@ var ErrEpochUnknown = errors.New("the database's answer was lost: the epoch may 
 // BeginEpoch declares that the log is another history from here on, such as one that was restored from a backup: every
 // reader resyncs, tails end with ErrEpochChanged, and projectors of the epoch before are refused by Redis. It appends
 // [events.EpochBegan] in one transaction with the new epoch. The errors are ErrClockBehind, ErrEpochUnknown, or that nothing
-// was stored. It needs the privileges of the owner of the database, which the
-// application's role has not.
+// was stored. It needs the privileges of the owner of the database, which the application's role has not.
 func (l *Log) BeginEpoch(ctx context.Context, actor, reason string) (began events.EpochBegan, at Head, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-config/holdfast/eventlog"
 	"github.com/holdfast-config/holdfast/events"
@@ -242,14 +241,7 @@ func TestTailReadsByPosition(t *testing.T) {
 	owner, app := testenv.Database(t)
 	log := open(t, eventlog.Config{URL: app})
 	mustAppend(t, log, "a", created)
-	conn, err := pgx.Connect(t.Context(), owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(t.Context(), "ANALYZE events"); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, owner, "ANALYZE events")
 	plan, err := log.PlanOfTail(t.Context())
 	if err != nil || !strings.Contains(plan, "Index Scan using events_position") || !strings.Contains(plan, "$1") {
 		t.Errorf("%v\n%s", err, plan)
