@@ -233,13 +233,17 @@ func (a *appender) connected() error {
 		return err
 	}
 	a.conn = conn
-	a.log.feed.writer.Store(conn.PgConn().PID())
 	for name, sql := range statements {
 		if _, err := conn.Prepare(ctx, name, sql); err != nil {
 			a.disconnect()
 			return err
 		}
 	}
+	if err := wantHints(ctx, conn); err != nil {
+		a.disconnect()
+		return err
+	}
+	a.log.feed.writer.Store(conn.PgConn().PID())
 	if a.head, err = scanHead(conn.QueryRow(ctx, selectHead)); err != nil {
 		a.disconnect()
 		return err

@@ -12,9 +12,6 @@ import (
 	"github.com/holdfast-config/holdfast/events"
 )
 
-// channel is where the end of the log is notified.
-const channel = "holdfast_events"
-
 // appendBatch moves the head if it is still where the batch was decided, and inserts the events and receipts: all in one
 // statement, so that it is one round trip. No row comes back if the head is elsewhere; nothing is inserted then.
 const appendBatch = `
@@ -35,7 +32,7 @@ const appendBatch = `
 	    FROM moved, unnest($11::text[], $12::text[], $13::bytea[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[])
 	        AS r (principal, key, hash, namespace, revision, position, events)
 	)
-	SELECT position, at, CASE WHEN $3 > 0 THEN pg_notify('` + channel + `', position::text) END
+	SELECT position, at, CASE WHEN $3 > 0 THEN ` + hint + ` END
 	FROM moved`
 
 // appendOne is appendBatch for a single event without a receipt, which most batches are unless many write at once: it takes
@@ -50,7 +47,7 @@ const appendOne = `
 	INSERT INTO events (position, namespace, revision, type, key, data, actor, reason, at)
 	SELECT position, $3, $4, $5, nullif($6, ''), $7::json, $8, $9, at
 	FROM moved
-	RETURNING position, at, pg_notify('` + channel + `', position::text)`
+	RETURNING position, at, ` + hint
 
 // statements are prepared when the appender connects, so that what fails later is the execution, and it alone.
 var statements = map[string]string{

@@ -23,8 +23,8 @@
 //
 // # Reading
 //
-// [Log.Tail] delivers whole change sets in order, at least once, from any position. NOTIFY is a hint to look at once; it
-// polls in any case. Reads go to the primary.
+// [Log.Tail] delivers whole change sets in order, at least once, from any position. NOTIFY is a hint to look at once, sent
+// if another process wants it; Tail polls in any case. Reads go to the primary.
 //
 // The application's database role can insert and read events and not update or delete them.
 package eventlog

@@ -50,6 +50,8 @@ type tail struct {
 	after events.Position
 	at    atomic.Int64 // after, for the goroutine that waits for hints
 	epoch string       // of the first read
+	wants bool         // the connection has the lock of those who want hints
+	fed   bool         // this process's appender has handed something over since the last look
 	fn    func([]events.Recorded, Head) error
 }
 
@@ -77,7 +79,11 @@ func (t *tail) follow(ctx context.Context, wait *backoff) error {
 	}); err != nil {
 		return err
 	}
+	t.wants, t.fed = false, false
 	for {
+		if err := t.want(ctx, conn); err != nil {
+			return err
+		}
 		full, err := t.look(ctx, conn)
 		if err != nil {
 			return err
@@ -96,6 +102,21 @@ func (t *tail) within(ctx context.Context, do func(context.Context) error) error
 	ctx, cancel := context.WithTimeout(ctx, t.log.cfg.Timeout)
 	defer cancel()
 	return do(ctx)
+}
+
+// want asks for hints over conn, unless this process's appender does over its own connection. That it hands over what it
+// appends shows that this connection lives.
+func (t *tail) want(ctx context.Context, conn *pgx.Conn) error {
+	want, change := !t.fed || t.log.feed.writer.Load() == 0, wantHints
+	t.fed = false
+	if want == t.wants {
+		return nil
+	}
+	if !want {
+		change = leaveHints
+	}
+	t.wants = want
+	return t.within(ctx, func(ctx context.Context) error { return change(ctx, conn) })
 }
 
 // look reads a page and hands it on. Full says that there is more.
@@ -227,6 +248,7 @@ func (t *tail) takeOver(handed *intake) (fits bool, err error) {
 	case evs[0].Position != t.after+1:
 		return false, nil
 	}
+	t.fed = true
 	t.advance(evs[len(evs)-1].Position)
 	if err := t.fn(evs, head); err != nil {
 		return false, &stopped{err}
