@@ -1,6 +1,7 @@
 package readmodel_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-config/holdfast/events"
 	"github.com/holdfast-config/holdfast/internal/testenv"
 	"github.com/holdfast-config/holdfast/readmodel"
+	"github.com/holdfast-config/holdfast/readmodel/view"
 )
 
 // start-up: what is up, what is on disk, and what the reader then is; "" means that it does not open.
@@ -178,4 +181,53 @@ func TestOpenIsBounded(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("took %s", took)
 	}
+}
+
+// fromLog delivers one view as of a position at which it may not have changed, as a source that reads the log does.
+type fromLog struct {
+	head    view.Head
+	entries map[events.Key]view.Entry
+}
+
+func (fromLog) Name() string { return "log" }
+func (fromLog) Close() error { return nil }
+
+func (s fromLog) Follow(ctx context.Context, _ events.Namespace, _ view.Head, sink readmodel.Sink) error {
+	if sink.Load(s.head, s.entries) {
+		sink.Confirm(s.head.Position, s.head.Position, time.Now())
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A snapshot on disk that is from the log is ahead of a view that did not change since. The view replaces it once the
+// heartbeat says that nothing is missing there, and not before.
+func TestDiskAheadOfAViewThatDidNotChange(t *testing.T) {
+	url, rdb := testenv.Redis(t)
+	p := newProjector(t, rdb)
+	p.set("a", "1")
+	log := p.head
+	log.Epoch, log.Position = p.epoch, p.head.Position+3
+	cfg := readmodel.Config{SnapshotDir: t.TempDir(), Source: fromLog{log, p.entries}, Logger: slog.New(slog.DiscardHandler)}
+	r, err := readmodel.Open(soon(t), string(ns), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Source, cfg.Redis, cfg.Wait = nil, url, 10*time.Millisecond
+	if r, err = readmodel.Open(soon(t), string(ns), cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	testenv.Eventually(t, "the projector is behind", func() bool {
+		st := r.Status()
+		return st.State == readmodel.Disk && st.Err != nil && strings.Contains(st.Err.Error(), "behind the snapshot on disk: waiting for the projector")
+	})
+	p.beat(log.Position)
+	waitState(t, r, readmodel.Live)
+	p.head.Position = log.Position
+	waitFor(t, r, p.set("a", "2"))
+	wantValue(t, r, "a", "2")
 }

@@ -95,7 +95,7 @@ func explain(err error) string {
 	if errors.Is(err, errDiffers) {
 		return ""
 	}
-	if problem := new(api.Problem); errors.As(err, &problem) && problem.Type == api.ProblemNamespaceNotFound && !errors.As(err, new(*refusal)) {
+	if problem := new(api.Problem); errors.As(err, &problem) && problem.Type == api.ProblemNamespaceNotFound && len(problem.Errors) == 0 {
 		return err.Error() + "; see: holdfast list"
 	}
 	return err.Error()

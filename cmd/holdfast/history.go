@@ -28,9 +28,10 @@ func (c *cli) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history NAMESPACE[/KEY]",
 		Short: "List who changed what, when and why, the newest first",
-		Long: `History lists the change sets of a namespace, or those that touch one key, with what each replaced.
+		Long: `History lists the change sets of a namespace, or those that touch one key, with what each replaced. Of a large one it
+shows the first changes.
 
-As jsonl it prints one change set a line, as the api answers them.`,
+As jsonl it prints one change set a line, whole, as the api answers them.`,
 		Example: "  holdfast history postgres.main\n  holdfast history postgres.main/work_mem --by ann --since 24h\n" +
 			"  holdfast history postgres.main --limit 0 --oldest -o jsonl > history.jsonl",
 		Args:              takes(1, 1),
@@ -152,6 +153,8 @@ func (c *client) history(ctx context.Context, ns events.Namespace, query url.Val
 
 const maxHistoryPage = 1000 // change sets, the most that the api gives at once
 
+const mostShown = 10 // changes of one change set in a table
+
 // historyRows writes a row for each change; what they have in common is in the first.
 func (c *cli) historyRows(w io.Writer, cs api.ChangeSet, ns events.Namespace) {
 	var texts []string
@@ -160,6 +163,9 @@ func (c *cli) historyRows(w io.Writer, cs api.ChangeSet, ns events.Namespace) {
 	}
 	for _, ch := range cs.Changes {
 		texts = append(texts, c.changeText(ch))
+	}
+	if more := len(texts) - mostShown; more > 1 {
+		texts = append(texts[:mostShown], fmt.Sprintf("… and %d more; -o json has all", more))
 	}
 	revision := fmt.Sprint(cs.Revision)
 	if cs.Namespace != ns {
