@@ -239,10 +239,12 @@ func (a *appender) connected() error {
 			return err
 		}
 	}
-	if err := wantHints(ctx, conn); err != nil {
+	hinted, err := wantHints(ctx, conn)
+	if err != nil {
 		a.disconnect()
 		return err
 	}
+	a.log.feed.hinted.Store(hinted)
 	a.log.feed.writer.Store(conn.PgConn().PID())
 	if a.head, err = scanHead(conn.QueryRow(ctx, selectHead)); err != nil {
 		a.disconnect()
@@ -255,6 +257,7 @@ func (a *appender) connected() error {
 // disconnect drops the connection and everything that was read over it.
 func (a *appender) disconnect() {
 	a.log.feed.writer.Store(0)
+	a.log.feed.hinted.Store(false)
 	if a.conn != nil {
 		disconnect(a.conn)
 	}

@@ -39,9 +39,10 @@ func (e *undecodable) Unwrap() error { return e.err }
 
 // SQLSTATEs, or classes of them, that this package branches on.
 const (
-	undefinedTable  = "42P01"
-	uniqueViolation = "23505"
-	readOnly        = "25006"
+	undefinedTable   = "42P01"
+	uniqueViolation  = "23505"
+	readOnly         = "25006"
+	lockNotAvailable = "55P03" // within lock_timeout
 
 	classData       = "22"
 	classConstraint = "23"

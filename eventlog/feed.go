@@ -13,6 +13,7 @@ import (
 type feed struct {
 	// writer is the process id of the appender's backend. Its notifications say nothing that the feed does not.
 	writer atomic.Uint32
+	hinted atomic.Bool // that backend wants hints
 
 	mu    sync.Mutex
 	takes map[*intake]struct{}

@@ -47,7 +47,7 @@ func TestHintsAreForThoseWhoWantThem(t *testing.T) {
 func TestTailWantsHintsWhileItIsNotFed(t *testing.T) {
 	_, app := testenv.Database(t)
 	hints, conn := listen(t, app), connect(t, app)
-	log := open(t, eventlog.Config{URL: app, Poll: 50 * time.Millisecond})
+	log := open(t, eventlog.Config{URL: app, Poll: 300 * time.Millisecond})
 	mustAppend(t, log, "a", created)
 	tailing(t, log, 1)
 	wanting := func(sessions int) func() bool {
@@ -70,6 +70,21 @@ func TestTailWantsHintsWhileItIsNotFed(t *testing.T) {
 		return hints() == 0
 	})
 	testenv.Eventually(t, "the tail wants hints when nothing comes", wanting(2))
+}
+
+// Somebody who keeps the lock, or a commit that hangs with it, holds up neither those who tail nor those who append.
+func TestHintsAreNotWaitedFor(t *testing.T) {
+	_, app := testenv.Database(t)
+	if _, err := connect(t, app).Exec(t.Context(), `SELECT pg_advisory_lock(x'686F6C6468696E74'::bigint)`); err != nil {
+		t.Fatal(err)
+	}
+	log := open(t, eventlog.Config{URL: app, Timeout: 2 * time.Second})
+	mustAppend(t, log, "a", created)
+	batches := tailing(t, open(t, eventlog.Config{URL: app, Timeout: 2 * time.Second, Poll: 20 * time.Millisecond}), 1)
+	mustAppend(t, log, "a", set("k", 1))
+	if evs := <-batches; len(evs) != 1 {
+		t.Errorf("tailed %d events, want 1", len(evs))
+	}
 }
 
 // tailElsewhere tails as another process does, which appends nothing, until end is called.

@@ -51,7 +51,8 @@ type tail struct {
 	at    atomic.Int64 // after, for the goroutine that waits for hints
 	epoch string       // of the first read
 	wants bool         // the connection has the lock of those who want hints
-	fed   bool         // this process's appender has handed something over since the last look
+	asked time.Time    // when it was last considered whether it should
+	fed   bool         // this process's appender has handed something over since
 	fn    func([]events.Recorded, Head) error
 }
 
@@ -79,7 +80,7 @@ func (t *tail) follow(ctx context.Context, wait *backoff) error {
 	}); err != nil {
 		return err
 	}
-	t.wants, t.fed = false, false
+	t.wants, t.fed, t.asked = false, false, time.Time{}
 	for {
 		if err := t.want(ctx, conn); err != nil {
 			return err
@@ -104,19 +105,25 @@ func (t *tail) within(ctx context.Context, do func(context.Context) error) error
 	return do(ctx)
 }
 
-// want asks for hints over conn, unless this process's appender does over its own connection. That it hands over what it
-// appends shows that this connection lives.
+// want considers, once in a poll, whether hints are wanted over conn, or this process's appender wants them over its own
+// connection. That it hands over what it appends shows that this connection lives.
 func (t *tail) want(ctx context.Context, conn *pgx.Conn) error {
-	want, change := !t.fed || t.log.feed.writer.Load() == 0, wantHints
-	t.fed = false
+	if time.Since(t.asked) < t.log.cfg.Poll {
+		return nil
+	}
+	want := !t.fed || !t.log.feed.hinted.Load()
+	t.fed, t.asked = false, time.Now()
 	if want == t.wants {
 		return nil
 	}
-	if !want {
-		change = leaveHints
-	}
-	t.wants = want
-	return t.within(ctx, func(ctx context.Context) error { return change(ctx, conn) })
+	return t.within(ctx, func(ctx context.Context) (err error) {
+		if want {
+			t.wants, err = wantHints(ctx, conn)
+			return err
+		}
+		t.wants = false
+		return leaveHints(ctx, conn)
+	})
 }
 
 // look reads a page and hands it on. Full says that there is more.

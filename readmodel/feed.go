@@ -60,7 +60,10 @@ func (f *feed) have() view.Head {
 func (f *feed) load(head view.Head, entries map[events.Key]Entry) bool {
 	before := f.content
 	if before.epoch == head.Epoch && head.Position < before.position {
-		return false
+		if !before.keeps(head, entries) {
+			return false
+		}
+		head.Position = before.position // as of which the log was read: this view had not changed since head
 	}
 	f.deliver(before.reloaded(head, entries), nil)
 	return true

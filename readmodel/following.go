@@ -53,7 +53,7 @@ func (f *following) align(ctx context.Context) error {
 		load = !goesOn && got.head.Epoch == f.at.Epoch && got.head.Position > f.at.Position
 	}
 	if load {
-		if err := f.load(ctx, got); err != nil {
+		if err := f.load(ctx, got.head.Keys); err != nil {
 			return err
 		}
 	}
@@ -92,11 +92,10 @@ func (f *following) replayed(got sight) bool {
 	return got.head.Epoch == f.at.Epoch && got.head.Position >= f.at.Position && got.head.Replay != "" && got.head.Replay != f.source.replay
 }
 
-// load loads the view, of which got is an earlier look.
-func (f *following) load(ctx context.Context, got sight) error {
+func (f *following) load(ctx context.Context, keys int) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
-	all := make(map[events.Key]Entry, got.head.Keys)
+	all := make(map[events.Key]Entry, keys)
 	head, err := view.Load(ctx, f.rdb, f.namespace, func(key events.Key, e Entry) error {
 		all[key] = e
 		return nil
@@ -104,27 +103,22 @@ func (f *following) load(ctx context.Context, got sight) error {
 	if err != nil {
 		return err
 	}
-	loaded := head.Position
 	if !f.sink.Load(head, all) {
-		// What is shown may be from the log, as of a position at which this view did not change.
-		head.Position = max(loaded, got.upTo())
-		if head.Epoch != got.head.Epoch || !f.sink.Load(head, all) {
-			return f.behind(loaded)
-		}
+		return f.behind(head)
 	}
-	if loaded < f.gap && head.Epoch == f.at.Epoch {
-		return fmt.Errorf("the stream of %s is at %d, ahead of its view at %d", f.namespace, f.gap, loaded)
+	if head.Position < f.gap && head.Epoch == f.at.Epoch {
+		return fmt.Errorf("the stream of %s is at %d, ahead of its view at %d", f.namespace, f.gap, head.Position)
 	}
 	f.at, f.gap, f.ahead, f.source.replay = head, 0, nil, head.Replay
 	return nil
 }
 
-func (f *following) behind(at events.Position) error {
+func (f *following) behind(head view.Head) error {
 	shown := "the snapshot on disk"
 	if f.at.Epoch != "" {
 		shown = fmt.Sprintf("the %d shown", f.at.Position)
 	}
-	return fmt.Errorf("the view of %s is at %d, behind %s: waiting for the projector", f.namespace, at, shown)
+	return fmt.Errorf("the view of %s is at %d, behind %s: waiting for the projector", f.namespace, head.Position, shown)
 }
 
 // stream passes on what the stream brings from f.at on. It returns nil when the session has to be aligned anew.
@@ -250,7 +244,7 @@ func (f *following) judge(got sight) {
 	case got.head.Epoch != f.at.Epoch:
 		f.sink.Doubt(f.here(fmt.Errorf("the view of %s is of history %s, not of %s as shown", f.namespace, got.head.Epoch, f.at.Epoch)))
 	case got.upTo() < got.at.Position:
-		f.sink.Doubt(f.here(f.behind(got.head.Position)))
+		f.sink.Doubt(f.here(f.behind(got.head)))
 	case got.head.Position <= f.at.Position:
 		f.vouch(got)
 		f.ahead = nil

@@ -152,6 +152,25 @@ func (c content) reloaded(head view.Head, entries map[events.Key]Entry) content 
 	return content{epoch: head.Epoch, position: head.Position, revision: head.Revision, items: edit.Map()}
 }
 
+// keeps says whether c is from disk and has what was loaded, but for the position and for sensitive values that are not
+// written to disk.
+func (c content) keeps(head view.Head, entries map[events.Key]Entry) bool {
+	if c.disk == nil || c.revision != head.Revision {
+		return false
+	}
+	left := 0
+	for key, e := range entries {
+		it, ok := c.items.Get(key)
+		switch {
+		case !ok && e.Sensitive:
+			left++
+		case !ok || it.Entry != e:
+			return false
+		}
+	}
+	return left == c.disk.Left && left+c.items.Len() == len(entries)
+}
+
 // applied returns the view after cs.
 func (c content) applied(cs *view.ChangeSet) content {
 	edit := c.items.Edit()

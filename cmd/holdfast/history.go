@@ -28,8 +28,8 @@ func (c *cli) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history NAMESPACE[/KEY]",
 		Short: "List who changed what, when and why, the newest first",
-		Long: `History lists the change sets of a namespace, or those that touch one key, with what each replaced. Of a large one it
-shows the first changes.
+		Long: `History lists the change sets of a namespace, or those that touch one key, with what each replaced. The table
+has the first changes of a large one.
 
 As jsonl it prints one change set a line, whole, as the api answers them.`,
 		Example: "  holdfast history postgres.main\n  holdfast history postgres.main/work_mem --by ann --since 24h\n" +
