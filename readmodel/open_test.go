@@ -205,21 +205,35 @@ func (s fromLog) Follow(ctx context.Context, _ events.Namespace, _ view.Head, si
 // a view that is another, whatever the projector says that it has done: a failover may have taken steps of a view back.
 func TestDiskAheadOfTheView(t *testing.T) {
 	for name, tt := range map[string]struct {
-		kept string // value of a on disk
-		want readmodel.State
+		kept     string          // value of a on disk
+		revision events.Revision // on disk, more than that of the view
+		hide     string          // a key that is sensitive, and so not on disk
+		lose     string          // a key that is on disk, and not in the view
+		want     readmodel.State
 	}{
-		"same": {"1", readmodel.Live},
-		"new":  {"2", readmodel.Disk},
+		"same":                   {kept: "1", want: readmodel.Live},
+		"same but sensitive":     {kept: "1", hide: "b", want: readmodel.Live},
+		"another value":          {kept: "2", want: readmodel.Disk},
+		"another revision":       {kept: "1", revision: 1, want: readmodel.Disk},
+		"a key more":             {kept: "1", lose: "b", want: readmodel.Disk},
+		"a key more, one hidden": {kept: "1", hide: "b", lose: "b", want: readmodel.Disk},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, rdb := testenv.Redis(t)
 			p := newProjector(t, rdb)
 			p.set("a", "1", "b", "1")
+			if tt.hide != "" {
+				hidden := p.entries[events.Key(tt.hide)]
+				hidden.Sensitive = true
+				p.entries[events.Key(tt.hide)] = hidden
+			}
 			head, entries := p.head, maps.Clone(p.entries)
-			head.Epoch, head.Position = p.epoch, p.head.Position+3
+			head.Epoch, head.Position, head.Revision = p.epoch, p.head.Position+3, p.head.Revision+tt.revision
 			a := entries["a"]
 			a.Value = events.Value(tt.kept)
 			entries["a"] = a
+			delete(p.entries, events.Key(tt.lose))
+			p.rebuild()
 			cfg := readmodel.Config{SnapshotDir: t.TempDir(), Source: fromLog{head, entries}, Logger: slog.New(slog.DiscardHandler)}
 			r, err := readmodel.Open(soon(t), string(ns), cfg)
 			if err != nil {

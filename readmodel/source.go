@@ -27,7 +27,8 @@ type Source interface {
 
 // Sink takes what a source delivers. Readers implement it.
 type Sink interface {
-	// Load replaces the view. It refuses (false) a view that would go back within the epoch.
+	// Load replaces the view. It refuses (false) a view that would go back within the epoch; one that is the same as a later
+	// snapshot on disk does not.
 	Load(head view.Head, entries map[events.Key]Entry) bool
 	// Apply applies one change set; one that is not after what the sink has is skipped. False: its Prev is not what the
 	// sink has, and the source must Load.
